@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef DPO_BASE_FLOAT16_H
+#define DPO_BASE_FLOAT16_H
+
+/**
+ * \file
+ * The two 16-bit floating-point formats of model files: bfloat16 and IEEE 754 binary16.
+ */
+
+#include <stdint.h>
+
+/** The f32 of the same value. \local */
+float dpo_f32_from_bf16(uint16_t bits);
+float dpo_f32_from_f16(uint16_t bits);
+
+/** Nearest value, ties to even; NaN stays NaN, too large becomes infinity. \local */
+uint16_t dpo_bf16_from_f32(float value);
+uint16_t dpo_f16_from_f32(float value);
+
+#endif

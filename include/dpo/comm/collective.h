@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef DPO_COMM_COLLECTIVE_H
+#define DPO_COMM_COLLECTIVE_H
+
+/**
+ * \file
+ * Collectives with 64-bit counts. Sums run in the order of the ranks, so that the same grid gives the
+ * same bits every time. None of them can fail; MPI's own failures end the program.
+ *
+ * All are collective on the ranks of the axis.
+ */
+
+#include <stdint.h>
+
+#include "dpo/comm/grid.h"
+
+/** In place on every rank: sum, maximum. \collective{the axis} */
+void dpo_sum_f64(const dpo_grid *grid, dpo_axis axis, int64_t n, double *values);
+void dpo_sum_i64(const dpo_grid *grid, dpo_axis axis, int64_t n, int64_t *values);
+void dpo_max_f64(const dpo_grid *grid, dpo_axis axis, int64_t n, double *values);
+void dpo_max_i64(const dpo_grid *grid, dpo_axis axis, int64_t n, int64_t *values);
+
+/** Sum of the values of the ranks before this one; 0 on the first. \collective{the axis} */
+int64_t dpo_sum_before_i64(const dpo_grid *grid, dpo_axis axis, int64_t value);
+
+/** Waits for all. \collective{the axis} */
+void dpo_barrier(const dpo_grid *grid, dpo_axis axis);
+
+/** Copies root's bytes to every rank. \collective{the axis} */
+void dpo_broadcast(const dpo_grid *grid, dpo_axis axis, int root, int64_t n_bytes, void *bytes);
+
+/**
+ * Every rank's bytes on every rank, one behind the other in rank order.
+ *
+ * \collective{the axis}
+ * \param[in]  n_local  This rank's number of bytes; ranks may differ.
+ * \param[in]  local    [n_local].
+ * \param[out] all      [sum of n_local].
+ */
+void dpo_all_gather_bytes(const dpo_grid *grid, dpo_axis axis, int64_t n_local, const void *local,
+                          void *all);
+
+/**
+ * Sums a vector over the ranks of an axis; each rank gets its own part of the sum.
+ *
+ * \collective{the axis}
+ * \param[in]     n       Length of the vector, the same on every rank.
+ * \param[in,out] values  f32 [n]; on return the part dpo_range_of_part(n, size, rank) holds the sum, added in
+ *                        rank order; the rest is unspecified.
+ */
+void dpo_reduce_scatter_f32(const dpo_grid *grid, dpo_axis axis, int64_t n, float *values);
+
+/**
+ * Gives every rank the whole of a vector of which each rank holds its part, in place.
+ *
+ * \collective{the axis}
+ * \param[in]     n       Length of the vector.
+ * \param[in,out] values  f32 [n]; in: dpo_range_of_part(n, size, rank) is valid; out: all of it.
+ */
+void dpo_all_gather_f32(const dpo_grid *grid, dpo_axis axis, int64_t n, float *values);
+
+/** Seconds this rank has spent in the functions above since the program began. \local */
+double dpo_comm_time_s(void);
+
+#endif

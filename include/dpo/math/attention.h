@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef DPO_MATH_ATTENTION_H
+#define DPO_MATH_ATTENTION_H
+
+/**
+ * \file
+ * Causal attention over ragged segments with parents (segments.h), grouped-query, f32.
+ *
+ * Rows of qkv [N, (H + 2K) E] hold H query heads, then K key heads, then K value heads; query head h
+ * uses key and value head h / (H / K). Scores are scaled by 1 / sqrt(E). Scores exist in tiles only; the
+ * forward pass keeps their log-sum-exp and the backward pass recomputes them (Dao et al. 2022). Sums are
+ * in a fixed order that does not depend on the number of threads.
+ *
+ * A plan holds scratch memory: one run at a time, from outside of parallel regions.
+ */
+
+#include <stdint.h>
+
+#include "dpo/base/status.h"
+#include "dpo/math/segments.h"
+
+/** Heads of this rank. */
+typedef struct {
+    int64_t n_heads;    /**< H, a multiple of K */
+    int64_t n_kv_heads; /**< K > 0 */
+    int64_t head_dim;   /**< E in [1, 256] */
+} dpo_attention_shape;
+
+/** A plan for attention of one shape. */
+typedef struct dpo_attention dpo_attention;
+
+/**
+ * Plans attention of one shape; layers of the same shape share it.
+ *
+ * \local
+ * \param[in]  shape       Copied.
+ * \param[in]  max_tokens  Largest N of a run, > 0; any number of segments.
+ * \param[out] attention   Owned by the caller, for dpo_attention_destroy(); NULL on error.
+ * \errors{DPO_ENOMEM}
+ */
+DPO_MUST_CHECK dpo_status dpo_attention_create(const dpo_attention_shape *shape, int64_t max_tokens,
+                                               dpo_attention **attention);
+
+/** Frees a plan and clears the handle; NULL is left alone. \local */
+void dpo_attention_destroy(dpo_attention **attention);
+
+/**
+ * out = softmax(q k^T / sqrt(E)) v.
+ *
+ * \local
+ * \param[in]  attention  The plan.
+ * \param[in]  segments   N <= max_tokens tokens.
+ * \param[in]  qkv        f32 [N, (H + 2K) E], queries and keys already turned by rotary.
+ * \param[out] out        f32 [N, H E].
+ * \param[out] lse        f32 [N, H] log-sum-exp of the scaled scores, kept for the backward pass.
+ */
+void dpo_attention_forward(dpo_attention *attention, const dpo_segments *segments, const float *qkv,
+                           float *out, float *lse);
+
+/**
+ * dqkv = dL/dqkv.
+ *
+ * \local
+ * \param[in]  attention  The plan.
+ * \param[in]  segments   As forward.
+ * \param[in]  qkv        As forward.
+ * \param[in]  out        From forward, f32 [N, H E].
+ * \param[in]  lse        From forward, f32 [N, H].
+ * \param[in]  dout       f32 [N, H E].
+ * \param[out] dqkv       f32 [N, (H + 2K) E], before the rotary backward; overlaps no input.
+ */
+void dpo_attention_backward(dpo_attention *attention, const dpo_segments *segments,
+                            const float *qkv, const float *out, const float *lse, const float *dout,
+                            float *dqkv);
+
+/**
+ * One new token for each of B sequences: appends its key and value to the sequence's cache, then attends
+ * to all of the cache.
+ *
+ * \local
+ * \param[in]     attention    The plan; B <= max_tokens.
+ * \param[in]     n_sequences  B >= 0.
+ * \param[in]     qkv          f32 [B, (H + 2K) E], queries and keys already turned by rotary.
+ * \param[in]     length       [B] tokens in each cache before this one, >= 0.
+ * \param[in,out] key_cache    [B] pointers to f32 [> length, K E]; row `length` is written.
+ * \param[in,out] value_cache  [B] pointers to f32 [> length, K E]; row `length` is written.
+ * \param[out]    out          f32 [B, H E].
+ */
+void dpo_attention_decode(dpo_attention *attention, int64_t n_sequences, const float *qkv,
+                          const int64_t *length, float *const *key_cache, float *const *value_cache,
+                          float *out);
+
+#endif

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef DPO_MATH_ELEMENTARY_H
+#define DPO_MATH_ELEMENTARY_H
+
+/**
+ * \file
+ * Elementary functions of f32 arrays, vectorised; one thread. Errors are below 2 units in the last place.
+ */
+
+#include <stdint.h>
+
+/**
+ * y = exp(x).
+ *
+ * \local
+ * \param[in]  n  >= 0.
+ * \param[in]  x  f32 [n]; results below the smallest normal number are 0, NaN stays NaN.
+ * \param[out] y  f32 [n]; may be x itself.
+ */
+void dpo_exp_run(int64_t n, const float *x, float *y);
+
+/**
+ * y = 1 / (1 + exp(-x)).
+ *
+ * \local
+ * \param[in]  n  >= 0.
+ * \param[in]  x  f32 [n].
+ * \param[out] y  f32 [n]; may be x itself.
+ */
+void dpo_sigmoid_run(int64_t n, const float *x, float *y);
+
+#endif

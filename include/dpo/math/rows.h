@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef DPO_MATH_ROWS_H
+#define DPO_MATH_ROWS_H
+
+/**
+ * \file
+ * Taking rows out of a matrix by index, and adding rows back.
+ *
+ * An index may occur any number of times. Rows that meet are added in the order of the list, whatever the
+ * number of threads. Called from outside of parallel regions.
+ */
+
+#include <stdint.h>
+
+/**
+ * y[r] = x[row[r]].
+ *
+ * \local
+ * \param[in]  n_rows  R >= 0.
+ * \param[in]  width   D > 0.
+ * \param[in]  row     [R] indices into x.
+ * \param[in]  x       f32 [> any index, D].
+ * \param[out] y       f32 [R, D]; does not overlap x.
+ */
+void dpo_rows_gather(int64_t n_rows, int64_t width, const int64_t *row, const float *x, float *y);
+
+/**
+ * dx[row[r]] += dy[r].
+ *
+ * \local
+ * \param[in]     n_rows  R >= 0.
+ * \param[in]     width   D > 0.
+ * \param[in]     row     [R] indices into dx.
+ * \param[in]     dy      f32 [R, D]; does not overlap dx.
+ * \param[in,out] dx      f32 [> any index, D].
+ */
+void dpo_rows_scatter_add(int64_t n_rows, int64_t width, const int64_t *row, const float *dy,
+                          float *dx);
+
+#endif

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef DPO_MATH_TOKEN_LOGPS_H
+#define DPO_MATH_TOKEN_LOGPS_H
+
+/**
+ * \file
+ * Log-probabilities of target tokens: logp[r] = z[r, target[r]] - log sum_v exp z[r, v], z = h W^T.
+ *
+ * Logits exist in chunks only. The forward pass keeps the log-sum-exp of each row and, for as many rows
+ * as the budget has room, the logits; the backward pass recomputes the others. Sums are in a fixed order
+ * that does not depend on the number of threads, and whether a row's logits were kept does not change
+ * the result beyond rounding.
+ *
+ * A plan holds scratch memory: one run at a time, from outside of parallel regions.
+ */
+
+#include <stdint.h>
+
+#include "dpo/base/status.h"
+
+/** A plan for one vocabulary. */
+typedef struct dpo_token_logps dpo_token_logps;
+
+/**
+ * Plans log-probabilities.
+ *
+ * \local
+ * \param[in]  d_model       D > 0.
+ * \param[in]  n_vocab       V > 0.
+ * \param[in]  max_rows      Largest R of a run, > 0.
+ * \param[in]  budget_bytes  Memory for kept logits, >= 0; max_rows * V * 4 keeps all; a few MB for chunks
+ *                           come on top.
+ * \param[out] logps         Owned by the caller, for dpo_token_logps_destroy(); NULL on error.
+ * \errors{DPO_ENOMEM; DPO_EINTERNAL if oneDNN refuses the shape}
+ */
+DPO_MUST_CHECK dpo_status dpo_token_logps_create(int64_t d_model, int64_t n_vocab, int64_t max_rows,
+                                                 int64_t budget_bytes, dpo_token_logps **logps);
+
+/** Frees a plan and clears the handle; NULL is left alone. \local */
+void dpo_token_logps_destroy(dpo_token_logps **logps);
+
+/**
+ * logp of each row's target.
+ *
+ * \local
+ * \param[in]  logps   The plan; keeps what the next backward needs.
+ * \param[in]  n_rows  R in [0, max_rows].
+ * \param[in]  h       f32 [R, D], rows gathered.
+ * \param[in]  weight  W, f32 [V, D].
+ * \param[in]  target  [R], each in [0, V).
+ * \param[out] logp    f32 [R], nats.
+ */
+void dpo_token_logps_forward(dpo_token_logps *logps, int64_t n_rows, const float *h,
+                             const float *weight, const int32_t *target, float *logp);
+
+/**
+ * dh = dL/dh, dW += dL/dW for L with dL/dlogp = coefficient; dL/dz[r, v] = coefficient[r] *
+ * (1[v = target[r]] - p[r, v]).
+ *
+ * \local
+ * \param[in]     logps        The plan after dpo_token_logps_forward() of the same arguments.
+ * \param[in]     n_rows       As forward.
+ * \param[in]     h            As forward.
+ * \param[in]     weight       As forward.
+ * \param[in]     target       As forward.
+ * \param[in]     coefficient  f32 [R], dL/dlogp.
+ * \param[out]    dh           f32 [R, D]; overlaps no input.
+ * \param[in,out] dweight      f32 [V, D].
+ */
+void dpo_token_logps_backward(dpo_token_logps *logps, int64_t n_rows, const float *h,
+                              const float *weight, const int32_t *target, const float *coefficient,
+                              float *dh, float *dweight);
+
+/**
+ * logits = h W^T of a few rows, for decoding; does not disturb what forward keeps.
+ *
+ * \local
+ * \param[in]  logps   The plan.
+ * \param[in]  n_rows  R in [0, max_rows].
+ * \param[in]  h       f32 [R, D].
+ * \param[in]  weight  W, f32 [V, D].
+ * \param[out] logits  f32 [R, V].
+ */
+void dpo_token_logps_logits(dpo_token_logps *logps, int64_t n_rows, const float *h,
+                            const float *weight, float *logits);
+
+#endif

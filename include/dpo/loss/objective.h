@@ -39,13 +39,16 @@ typedef struct {
 /** Bits of sets of parameters, in the order of the parameter table. */
 enum { DPO_USES_BETA = 1 << 0, DPO_USES_LABEL_SMOOTHING = 1 << 1 };
 
-/** A row of the parameter table. */
+/** A row of the parameter table: allowed are values above min (or min itself) and below max. */
 typedef struct {
     const char *key;   /**< its name in the configuration, below "objective." */
     uint32_t bit;      /**< DPO_USES_... */
     size_t offset;     /**< of the double in dpo_objective_params */
     double initial;    /**< default */
-    const char *range; /**< what is allowed, for messages */
+    double min;        /**< lower end */
+    bool min_allowed;  /**< whether min itself is allowed */
+    double max;        /**< upper end, not allowed itself; may be infinite */
+    const char *range; /**< the same in words */
     const char *help;  /**< one line: unit and meaning */
 } dpo_objective_parameter;
 

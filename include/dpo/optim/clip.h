@@ -43,7 +43,7 @@ double dpo_clip_norm(const dpo_grid *grid, dpo_axis axis, double sum_of_squares)
  * \local
  * \param[in] norm  Global norm.
  * \param[in] clip  Largest norm, > 0; 0 = no clipping.
- * \return (0, 1]; NaN if the norm is NaN and clip is not 0.
+ * \return (0, 1]; unless clip is 0: NaN if the norm is NaN, 0 if it is infinite.
  */
 double dpo_clip_coefficient(double norm, double clip);
 

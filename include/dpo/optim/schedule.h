@@ -13,8 +13,7 @@
  *     linear    lr * (N - s) / (N - W)
  *     cosine    min_lr + (lr - min_lr) * (1 + cos(pi (s - W) / (N - W))) / 2
  *
- * so the first update of a warm-up moves nothing, there as here. With min_lr the warm-up of cosine
- * begins at min_lr, as cosine_with_min_lr does.
+ * so the first update of a warm-up moves nothing, there as here. min_lr has no part in the warm-up.
  */
 
 #include <stdbool.h>

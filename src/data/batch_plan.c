@@ -1,0 +1,281 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "dpo/data/batch_plan.h"
+
+#include <stdlib.h>
+
+#include "dpo/base/memory.h"
+#include "dpo/base/random.h"
+
+/* An example of the step's global batch and where it goes. */
+typedef struct {
+    int64_t example;
+    int64_t tokens;
+    double cost;
+    int rank;
+    int64_t micro_batch; /* of the rank */
+} dealt;
+
+/*
+ * Invariant after a run: dealt is sorted by rank, micro-batch and example; examples holds the same in this
+ * order. Micro-batch i of rank r is number begin_of_rank[r] + i; number k holds
+ * examples[begin_of_micro_batch[k]] up to examples[begin_of_micro_batch[k + 1]].
+ */
+struct dpo_batch_plan {
+    dpo_batch_plan_options options;
+    const dpo_example_cost *costs; /* borrowed, [n] */
+    int64_t epoch;                 /* of order; -1: none yet */
+    int64_t *order;                /* owned, [n] */
+    int64_t batch_begin;           /* the global batch is order[batch_begin], ... */
+    int64_t n_batch;               /* its length, <= capacity */
+    int64_t capacity;              /* examples of the largest global batch */
+    dealt *dealt;                  /* owned, [capacity] */
+    int64_t *examples;             /* owned, [capacity] */
+    int64_t *begin_of_micro_batch; /* owned, [capacity + 1] */
+    int64_t *begin_of_rank;        /* owned, [data_size + 1] */
+    int64_t *room_tokens;          /* owned, [capacity] left in each micro-batch of one rank */
+    double *load;                  /* owned, [data_size] cost of a rank */
+};
+
+static dpo_status allocate(dpo_batch_plan *plan)
+{
+    int64_t n_ranks = plan->options.data_size;
+
+    DPO_TRY(DPO_NEW(plan->order, plan->options.n_examples));
+    DPO_TRY(DPO_NEW(plan->dealt, plan->capacity));
+    DPO_TRY(DPO_NEW(plan->examples, plan->capacity));
+    DPO_TRY(DPO_NEW(plan->begin_of_micro_batch, plan->capacity + 1));
+    DPO_TRY(DPO_NEW(plan->begin_of_rank, n_ranks + 1));
+    DPO_TRY(DPO_NEW(plan->room_tokens, plan->capacity));
+    return DPO_NEW(plan->load, n_ranks);
+}
+
+dpo_status dpo_batch_plan_create(const dpo_batch_plan_options *options,
+                                 const dpo_example_cost *costs, dpo_batch_plan **plan)
+{
+    const int64_t n = options->n_examples;
+    const int64_t batch = options->batch_examples;
+
+    DPO_ASSERT(n >= 0 && batch > 0 && options->budget_tokens > 0 && options->data_size > 0);
+    DPO_TRY(DPO_NEW(*plan, 1));
+    (*plan)->options = *options;
+    (*plan)->costs = costs;
+    (*plan)->epoch = -1;
+    (*plan)->capacity = batch < n ? batch : n;
+    dpo_status status = allocate(*plan);
+
+    if (status != DPO_OK) dpo_batch_plan_destroy(plan);
+    return status;
+}
+
+void dpo_batch_plan_destroy(dpo_batch_plan **plan)
+{
+    if (*plan == NULL) return;
+    dpo_free((*plan)->order);
+    dpo_free((*plan)->dealt);
+    dpo_free((*plan)->examples);
+    dpo_free((*plan)->begin_of_micro_batch);
+    dpo_free((*plan)->begin_of_rank);
+    dpo_free((*plan)->room_tokens);
+    dpo_free((*plan)->load);
+    dpo_free(*plan);
+    *plan = NULL;
+}
+
+int64_t dpo_batch_plan_steps_per_epoch(const dpo_batch_plan *plan)
+{
+    const dpo_batch_plan_options *o = &plan->options;
+
+    return o->n_examples / o->batch_examples + (o->n_examples % o->batch_examples != 0);
+}
+
+static void order_epoch(dpo_batch_plan *plan, int64_t epoch)
+{
+    const dpo_batch_plan_options *o = &plan->options;
+
+    if (epoch == plan->epoch) return;
+    DPO_ASSERT(epoch <= UINT32_MAX);
+    if (o->shuffle)
+        dpo_random_permutation(o->seed, DPO_STREAM_SHUFFLE, (uint32_t)epoch, o->n_examples,
+                               plan->order);
+    else
+        for (int64_t i = 0; i < o->n_examples; i++)
+            plan->order[i] = i;
+    plan->epoch = epoch;
+}
+
+static void take_batch(dpo_batch_plan *plan, int64_t step_of_epoch)
+{
+    const dpo_batch_plan_options *o = &plan->options;
+    int64_t left;
+
+    plan->batch_begin = step_of_epoch * o->batch_examples;
+    left = o->n_examples - plan->batch_begin;
+    plan->n_batch = left < o->batch_examples ? left : o->batch_examples;
+    for (int64_t i = 0; i < plan->n_batch; i++) {
+        int64_t example = plan->order[plan->batch_begin + i];
+        const dpo_example_cost *cost = &plan->costs[example];
+
+        plan->dealt[i] = (dealt){.example = example, .tokens = cost->tokens};
+        plan->dealt[i].cost = (double)cost->tokens * o->cost_of_token +
+                              (double)cost->rows * o->cost_of_row + cost->pairs * o->cost_of_pair;
+    }
+}
+
+static int compare(int64_t a, int64_t b)
+{
+    return (a > b) - (a < b);
+}
+
+/* The number of the example settles every tie, so that no two items are equal and any sort gives one order. */
+static int by_falling_cost(const void *a, const void *b)
+{
+    const dealt *x = a;
+    const dealt *y = b;
+    int order = (x->cost < y->cost) - (x->cost > y->cost);
+
+    return order != 0 ? order : compare(x->example, y->example);
+}
+
+static int by_rank_and_falling_tokens(const void *a, const void *b)
+{
+    const dealt *x = a;
+    const dealt *y = b;
+    int order = compare(x->rank, y->rank);
+
+    if (order == 0) order = compare(y->tokens, x->tokens);
+    return order != 0 ? order : compare(x->example, y->example);
+}
+
+static int by_place(const void *a, const void *b)
+{
+    const dealt *x = a;
+    const dealt *y = b;
+    int order = compare(x->rank, y->rank);
+
+    if (order == 0) order = compare(x->micro_batch, y->micro_batch);
+    return order != 0 ? order : compare(x->example, y->example);
+}
+
+static void sort(dpo_batch_plan *plan, int (*order)(const void *, const void *))
+{
+    qsort(plan->dealt, (size_t)plan->n_batch, sizeof *plan->dealt, order);
+}
+
+static int least_loaded(const dpo_batch_plan *plan)
+{
+    int least = 0;
+
+    for (int r = 1; r < plan->options.data_size; r++)
+        if (plan->load[r] < plan->load[least]) least = r;
+    return least;
+}
+
+static void deal_to_ranks(dpo_batch_plan *plan)
+{
+    for (int r = 0; r < plan->options.data_size; r++)
+        plan->load[r] = 0.0;
+    sort(plan, by_falling_cost);
+    for (int64_t i = 0; i < plan->n_batch; i++) {
+        dealt *item = &plan->dealt[i];
+
+        item->rank = least_loaded(plan);
+        plan->load[item->rank] += item->cost;
+    }
+}
+
+/* Packs the items [begin, end) of one rank, longest first. Returns the number of micro-batches. */
+static int64_t pack(dpo_batch_plan *plan, int64_t begin, int64_t end)
+{
+    int64_t *room = plan->room_tokens;
+    int64_t n = 0;
+
+    for (int64_t i = begin; i < end; i++) {
+        dealt *item = &plan->dealt[i];
+        int64_t at = 0;
+
+        while (at < n && room[at] < item->tokens)
+            at++;
+        if (at == n) room[n++] = plan->options.budget_tokens;
+        room[at] -= item->tokens;
+        item->micro_batch = at;
+    }
+    return n;
+}
+
+static void pack_micro_batches(dpo_batch_plan *plan)
+{
+    int64_t begin = 0;
+
+    sort(plan, by_rank_and_falling_tokens);
+    plan->begin_of_rank[0] = 0;
+    for (int r = 0; r < plan->options.data_size; r++) {
+        int64_t end = begin;
+
+        while (end < plan->n_batch && plan->dealt[end].rank == r)
+            end++;
+        plan->begin_of_rank[r + 1] = plan->begin_of_rank[r] + pack(plan, begin, end);
+        begin = end;
+    }
+}
+
+static void lay_out(dpo_batch_plan *plan)
+{
+    int64_t n = 0;
+
+    sort(plan, by_place);
+    for (int64_t i = 0; i < plan->n_batch; i++) {
+        const dealt *item = &plan->dealt[i];
+        bool first =
+            i == 0 || item->rank != item[-1].rank || item->micro_batch != item[-1].micro_batch;
+
+        if (first) plan->begin_of_micro_batch[n++] = i;
+        plan->examples[i] = item->example;
+    }
+    plan->begin_of_micro_batch[n] = plan->n_batch;
+    DPO_ASSERT(n == plan->begin_of_rank[plan->options.data_size]);
+}
+
+void dpo_batch_plan_run(dpo_batch_plan *plan, int64_t step)
+{
+    int64_t steps_per_epoch = dpo_batch_plan_steps_per_epoch(plan);
+
+    DPO_ASSERT(step >= 0 && steps_per_epoch > 0);
+    order_epoch(plan, step / steps_per_epoch);
+    take_batch(plan, step % steps_per_epoch);
+    deal_to_ranks(plan);
+    pack_micro_batches(plan);
+    lay_out(plan);
+}
+
+const int64_t *dpo_batch_plan_examples(const dpo_batch_plan *plan, int64_t *n)
+{
+    *n = plan->n_batch;
+    return plan->order + plan->batch_begin;
+}
+
+int64_t dpo_batch_plan_n_micro_batches(const dpo_batch_plan *plan, int data_rank)
+{
+    return plan->begin_of_rank[data_rank + 1] - plan->begin_of_rank[data_rank];
+}
+
+const int64_t *dpo_batch_plan_micro_batch(const dpo_batch_plan *plan, int data_rank, int64_t i,
+                                          int64_t *n)
+{
+    const int64_t *begin = plan->begin_of_micro_batch + plan->begin_of_rank[data_rank] + i;
+
+    DPO_ASSERT(i >= 0 && i < dpo_batch_plan_n_micro_batches(plan, data_rank));
+    *n = begin[1] - begin[0];
+    return plan->examples + begin[0];
+}
+
+double dpo_batch_plan_imbalance(const dpo_batch_plan *plan)
+{
+    double most = 0.0;
+    double sum = 0.0;
+
+    for (int r = 0; r < plan->options.data_size; r++) {
+        if (plan->load[r] > most) most = plan->load[r];
+        sum += plan->load[r];
+    }
+    return sum > 0.0 ? most * plan->options.data_size / sum : 1.0;
+}

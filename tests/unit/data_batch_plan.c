@@ -1,0 +1,336 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "dpo/base/random.h"
+#include "dpo/data/batch_plan.h"
+#include "unit_test.h"
+
+enum { MAX_EXAMPLES = 1003 };
+
+static dpo_example_cost costs[MAX_EXAMPLES];
+
+/* Log-normal lengths, as those of real preference data: median 400 tokens, some above 3000. */
+static void make_costs(int64_t n)
+{
+    for (int64_t i = 0; i < n; i++) {
+        double normal = dpo_random_normal(7, DPO_STREAM_TEST, 0, (uint64_t)i);
+        double tokens = ceil(400.0 * exp(0.8 * normal));
+
+        costs[i] = (dpo_example_cost){(int64_t)tokens, (int64_t)(tokens / 2.0),
+                                      tokens * (tokens + 1.0) / 2.0};
+    }
+}
+
+static dpo_batch_plan_options options_of(int64_t n, int64_t batch, int data_size)
+{
+    make_costs(n);
+    return (dpo_batch_plan_options){.n_examples = n,
+                                    .batch_examples = batch,
+                                    .budget_tokens = 2048,
+                                    .seed = 42,
+                                    .shuffle = true,
+                                    .data_size = data_size,
+                                    .cost_of_token = 1.0,
+                                    .cost_of_row = 0.3,
+                                    .cost_of_pair = 1e-4};
+}
+
+static dpo_batch_plan *plan_of(const dpo_batch_plan_options *options)
+{
+    dpo_batch_plan *plan;
+
+    ASSERT_OK(dpo_batch_plan_create(options, costs, &plan));
+    return plan;
+}
+
+/* Counts how often the micro-batches of all ranks hold each example; they must ascend. */
+static void count_examples(const dpo_batch_plan *plan, int data_size, int *count)
+{
+    for (int r = 0; r < data_size; r++)
+        for (int64_t m = 0; m < dpo_batch_plan_n_micro_batches(plan, r); m++) {
+            int64_t n;
+            const int64_t *example = dpo_batch_plan_micro_batch(plan, r, m, &n);
+
+            assert_true(n > 0);
+            for (int64_t i = 0; i < n; i++) {
+                assert_true(i == 0 || example[i - 1] < example[i]);
+                count[example[i]]++;
+            }
+        }
+}
+
+static void every_epoch_takes_every_example_once(void **state)
+{
+    (void)state;
+    static const int64_t sizes[][3] = {{1003, 64, 4}, {1000, 100, 3}, {5, 64, 8}, {1, 1, 1}};
+
+    for (size_t s = 0; s < sizeof sizes / sizeof sizes[0]; s++) {
+        int data_size = (int)sizes[s][2];
+        dpo_batch_plan_options options = options_of(sizes[s][0], sizes[s][1], data_size);
+        dpo_batch_plan *plan = plan_of(&options);
+        int64_t n_steps = dpo_batch_plan_steps_per_epoch(plan);
+
+        assert_int_equal(n_steps, (sizes[s][0] + sizes[s][1] - 1) / sizes[s][1]);
+        for (int64_t epoch = 0; epoch < 2; epoch++) {
+            int count[MAX_EXAMPLES] = {0};
+
+            for (int64_t step = 0; step < n_steps; step++) {
+                dpo_batch_plan_run(plan, epoch * n_steps + step);
+                count_examples(plan, data_size, count);
+            }
+            for (int64_t i = 0; i < sizes[s][0]; i++)
+                assert_int_equal(count[i], 1);
+        }
+        dpo_batch_plan_destroy(&plan);
+    }
+}
+
+static void micro_batches_hold_the_examples_of_the_global_batch(void **state)
+{
+    (void)state;
+    dpo_batch_plan_options options = options_of(1003, 64, 4);
+    dpo_batch_plan *plan = plan_of(&options);
+
+    for (int64_t step = 0; step < 20; step++) {
+        int count[MAX_EXAMPLES] = {0};
+        int64_t n;
+
+        dpo_batch_plan_run(plan, step);
+        count_examples(plan, 4, count);
+        const int64_t *example = dpo_batch_plan_examples(plan, &n);
+
+        assert_int_equal(n, step % 16 == 15 ? 1003 - 15 * 64 : 64);
+        for (int64_t i = 0; i < n; i++)
+            assert_int_equal(count[example[i]]--, 1);
+        for (int64_t i = 0; i < 1003; i++)
+            assert_int_equal(count[i], 0);
+    }
+    dpo_batch_plan_destroy(&plan);
+}
+
+static void a_micro_batch_keeps_the_budget_or_is_one_example(void **state)
+{
+    (void)state;
+    dpo_batch_plan_options options = options_of(1003, 128, 3);
+    dpo_batch_plan *plan = plan_of(&options);
+    int n_larger = 0;
+
+    for (int64_t step = 0; step < dpo_batch_plan_steps_per_epoch(plan); step++) {
+        dpo_batch_plan_run(plan, step);
+        for (int r = 0; r < 3; r++)
+            for (int64_t m = 0; m < dpo_batch_plan_n_micro_batches(plan, r); m++) {
+                int64_t n;
+                int64_t tokens = 0;
+                const int64_t *example = dpo_batch_plan_micro_batch(plan, r, m, &n);
+
+                for (int64_t i = 0; i < n; i++)
+                    tokens += costs[example[i]].tokens;
+                assert_true(tokens <= 2048 || n == 1);
+                n_larger += tokens > 2048;
+            }
+    }
+    assert_true(n_larger > 0);
+    dpo_batch_plan_destroy(&plan);
+}
+
+static void few_micro_batches_are_needed(void **state)
+{
+    (void)state;
+    dpo_batch_plan_options options = options_of(1003, 256, 2);
+    dpo_batch_plan *plan = plan_of(&options);
+
+    dpo_batch_plan_run(plan, 0);
+    for (int r = 0; r < 2; r++) {
+        int64_t n_micro_batches = dpo_batch_plan_n_micro_batches(plan, r);
+        int64_t tokens = 0;
+
+        for (int64_t m = 0; m < n_micro_batches; m++) {
+            int64_t n;
+            const int64_t *example = dpo_batch_plan_micro_batch(plan, r, m, &n);
+
+            for (int64_t i = 0; i < n; i++) {
+                int64_t length = costs[example[i]].tokens;
+
+                tokens += length < 2048 ? length : 2048;
+            }
+        }
+        assert_true(n_micro_batches <= tokens / 2048 + 3);
+    }
+    dpo_batch_plan_destroy(&plan);
+}
+
+static void two_plans_of_the_same_options_agree_whatever_ran_before(void **state)
+{
+    (void)state;
+    dpo_batch_plan_options options = options_of(1003, 64, 4);
+    dpo_batch_plan *one = plan_of(&options);
+    dpo_batch_plan *two = plan_of(&options);
+
+    for (int64_t step = 0; step < 40; step++)
+        dpo_batch_plan_run(one, step);
+    dpo_batch_plan_run(one, 17);
+    dpo_batch_plan_run(two, 17);
+    for (int r = 0; r < 4; r++) {
+        int64_t n_micro_batches = dpo_batch_plan_n_micro_batches(one, r);
+
+        assert_int_equal(dpo_batch_plan_n_micro_batches(two, r), n_micro_batches);
+        for (int64_t m = 0; m < n_micro_batches; m++) {
+            int64_t n_one;
+            int64_t n_two;
+            const int64_t *example_one = dpo_batch_plan_micro_batch(one, r, m, &n_one);
+            const int64_t *example_two = dpo_batch_plan_micro_batch(two, r, m, &n_two);
+
+            assert_int_equal(n_one, n_two);
+            assert_memory_equal(example_one, example_two, (size_t)n_one * sizeof *example_one);
+        }
+    }
+    dpo_batch_plan_destroy(&one);
+    dpo_batch_plan_destroy(&two);
+}
+
+static void the_order_depends_on_seed_and_epoch_only(void **state)
+{
+    (void)state;
+    dpo_batch_plan_options options = options_of(1003, 64, 1);
+    dpo_batch_plan_options other = options;
+    int64_t n;
+
+    other.data_size = 7;
+    other.budget_tokens = 100;
+    other.cost_of_pair = 1.0;
+    dpo_batch_plan *one = plan_of(&options);
+    dpo_batch_plan *two = plan_of(&other);
+
+    dpo_batch_plan_run(one, 19);
+    dpo_batch_plan_run(two, 19);
+    assert_memory_equal(dpo_batch_plan_examples(one, &n), dpo_batch_plan_examples(two, &n),
+                        64 * sizeof(int64_t));
+    dpo_batch_plan_run(two, 3);
+    assert_memory_not_equal(dpo_batch_plan_examples(one, &n), dpo_batch_plan_examples(two, &n),
+                            64 * sizeof(int64_t));
+    dpo_batch_plan_destroy(&two);
+    other.seed = 43;
+    two = plan_of(&other);
+    dpo_batch_plan_run(two, 19);
+    assert_memory_not_equal(dpo_batch_plan_examples(one, &n), dpo_batch_plan_examples(two, &n),
+                            64 * sizeof(int64_t));
+    dpo_batch_plan_destroy(&one);
+    dpo_batch_plan_destroy(&two);
+}
+
+static void without_shuffle_every_epoch_has_the_order_of_the_file(void **state)
+{
+    (void)state;
+    dpo_batch_plan_options options = options_of(100, 16, 2);
+
+    options.shuffle = false;
+    dpo_batch_plan *plan = plan_of(&options);
+
+    for (int64_t step = 0; step < 14; step++) {
+        int64_t n;
+
+        dpo_batch_plan_run(plan, step);
+        const int64_t *example = dpo_batch_plan_examples(plan, &n);
+
+        for (int64_t i = 0; i < n; i++)
+            assert_int_equal(example[i], step % 7 * 16 + i);
+    }
+    dpo_batch_plan_destroy(&plan);
+}
+
+/* The bound of the greedy rule: no rank exceeds the mean by more than one example's cost. */
+static void ranks_finish_together(void **state)
+{
+    (void)state;
+    static const struct {
+        int64_t batch;
+        int data_size;
+        double imbalance;
+    } cases[] = {{64, 1, 1.0}, {64, 2, 1.01}, {128, 4, 1.02}, {512, 16, 1.03}};
+
+    for (size_t c = 0; c < sizeof cases / sizeof cases[0]; c++) {
+        dpo_batch_plan_options options = options_of(1003, cases[c].batch, cases[c].data_size);
+        dpo_batch_plan *plan = plan_of(&options);
+
+        dpo_batch_plan_run(plan, 0);
+        double imbalance = dpo_batch_plan_imbalance(plan);
+
+        assert_true(imbalance >= 1.0 - 1e-12);
+        ASSERT_CLOSE(fmax(imbalance, cases[c].imbalance), cases[c].imbalance, 1e-12);
+        dpo_batch_plan_destroy(&plan);
+    }
+}
+
+static void the_cost_model_decides_who_gets_what(void **state)
+{
+    (void)state;
+    dpo_batch_plan_options options = options_of(3, 3, 2);
+    int64_t n;
+
+    costs[0] = (dpo_example_cost){100, 10, 5000.0};
+    costs[1] = (dpo_example_cost){60, 10, 1.0};
+    costs[2] = (dpo_example_cost){30, 90, 1.0};
+    options.cost_of_token = 1.0;
+    options.cost_of_row = 0.0;
+    options.cost_of_pair = 0.0;
+    dpo_batch_plan *by_tokens = plan_of(&options);
+
+    options.cost_of_token = 0.0;
+    options.cost_of_row = 1.0;
+    dpo_batch_plan *by_rows = plan_of(&options);
+
+    dpo_batch_plan_run(by_tokens, 0);
+    assert_int_equal(dpo_batch_plan_micro_batch(by_tokens, 0, 0, &n)[0], 0);
+    assert_int_equal(n, 1);
+    ASSERT_CLOSE(dpo_batch_plan_imbalance(by_tokens), 100.0 / 95.0, 1e-12);
+    dpo_batch_plan_run(by_rows, 0);
+    assert_int_equal(dpo_batch_plan_micro_batch(by_rows, 0, 0, &n)[0], 2);
+    assert_int_equal(n, 1);
+    ASSERT_CLOSE(dpo_batch_plan_imbalance(by_rows), 90.0 / 55.0, 1e-12);
+    dpo_batch_plan_destroy(&by_tokens);
+    dpo_batch_plan_destroy(&by_rows);
+}
+
+static void a_step_allocates_nothing(void **state)
+{
+    (void)state;
+    dpo_batch_plan_options options = options_of(1003, 64, 4);
+    dpo_batch_plan *plan = plan_of(&options);
+    int64_t count = dpo_memory_count();
+
+    for (int64_t step = 0; step < 40; step++)
+        dpo_batch_plan_run(plan, step);
+    assert_int_equal(dpo_memory_count(), count);
+    dpo_batch_plan_destroy(&plan);
+}
+
+static void a_plan_without_memory_is_null_and_leaves_nothing(void **state)
+{
+    (void)state;
+    dpo_batch_plan_options options = options_of(100, 16, 2);
+
+    for (int64_t fail = 1; fail <= 8; fail++) {
+        dpo_batch_plan *plan;
+
+        dpo_memory_fail_after(fail);
+        assert_int_equal(dpo_batch_plan_create(&options, costs, &plan), DPO_ENOMEM);
+        assert_null(plan);
+        assert_int_equal(dpo_memory_outstanding(), 0);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        UNIT_TEST(every_epoch_takes_every_example_once),
+        UNIT_TEST(micro_batches_hold_the_examples_of_the_global_batch),
+        UNIT_TEST(a_micro_batch_keeps_the_budget_or_is_one_example),
+        UNIT_TEST(few_micro_batches_are_needed),
+        UNIT_TEST(two_plans_of_the_same_options_agree_whatever_ran_before),
+        UNIT_TEST(the_order_depends_on_seed_and_epoch_only),
+        UNIT_TEST(without_shuffle_every_epoch_has_the_order_of_the_file),
+        UNIT_TEST(ranks_finish_together),
+        UNIT_TEST(the_cost_model_decides_who_gets_what),
+        UNIT_TEST(a_step_allocates_nothing),
+        UNIT_TEST(a_plan_without_memory_is_null_and_leaves_nothing),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -49,14 +49,16 @@ typedef struct {
 } dpo_model_memory;
 
 /**
- * Says how much memory a model needs, before anything is allocated.
+ * Says how much memory a model needs, before any of it is allocated.
  *
  * \local
- * \param[in] config  The model.
- * \param[in] limits  What it must have room for.
- * \return The plan, exact for all but the math floor's own plans.
+ * \param[in]  config  The model.
+ * \param[in]  limits  What it must have room for.
+ * \param[out] memory  Exact for all but the math floor's own plans.
+ * \errors{DPO_ENOMEM}
  */
-dpo_model_memory dpo_model_plan(const dpo_model_config *config, const dpo_model_limits *limits);
+DPO_MUST_CHECK dpo_status dpo_model_plan(const dpo_model_config *config,
+                                         const dpo_model_limits *limits, dpo_model_memory *memory);
 
 /**
  * Makes a model; weights and gradients are zero.

@@ -1,0 +1,262 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "dpo/model/model.h"
+
+#include <string.h>
+
+#include "dpo/base/memory.h"
+#include "dpo/math/embedding.h"
+#include "dpo/math/norm.h"
+#include "model_private.h"
+
+float *dpo_model_embedding(const dpo_model *model, float *flat)
+{
+    return flat + model->parameters.row[0].offset;
+}
+
+float *dpo_model_norm(const dpo_model *model, float *flat)
+{
+    return flat +
+           model->parameters.row[1 + model->config.n_layers * DPO_PARAMETERS_PER_LAYER].offset;
+}
+
+float *dpo_model_head(const dpo_model *model, float *flat)
+{
+    const dpo_parameters *parameters = &model->parameters;
+
+    if (model->config.tied) return dpo_model_embedding(model, flat);
+    return flat + parameters->row[parameters->n_rows - 1].offset;
+}
+
+/* The rows of parameters.c in their order; q, k, v and gate, up are one matrix each. */
+static dpo_block_vectors block_vectors(const dpo_model *model, int64_t layer, float *flat)
+{
+    const dpo_parameter *row = &model->parameters.row[1 + layer * DPO_PARAMETERS_PER_LAYER];
+
+    return (dpo_block_vectors){.norm1 = flat + row[0].offset,
+                               .qkv = flat + row[1].offset,
+                               .o = flat + row[4].offset,
+                               .norm2 = flat + row[5].offset,
+                               .gate_up = flat + row[6].offset,
+                               .down = flat + row[8].offset};
+}
+
+/* Everything that needs no arena: from here on lay_out can run. */
+static dpo_status prepare(const dpo_model_config *config, const dpo_model_limits *limits,
+                          dpo_model *model)
+{
+    DPO_ASSERT(limits->max_tokens > 0 && limits->max_rows > 0);
+    DPO_ASSERT(limits->max_positions >= 0 && limits->logits_bytes >= 0);
+    model->config = *config;
+    model->limits = *limits;
+    if (limits->max_positions == 0) model->limits.max_positions = config->max_positions;
+    model->kept_tokens = -1;
+    DPO_TRY(dpo_parameters_create(config, &model->parameters));
+    return DPO_NEW(model->block, config->n_layers);
+}
+
+dpo_status dpo_model_plan(const dpo_model_config *config, const dpo_model_limits *limits,
+                          dpo_model_memory *memory)
+{
+    dpo_model model = {0};
+    dpo_status status = prepare(config, limits, &model);
+
+    *memory = (dpo_model_memory){0};
+    if (status == DPO_OK) dpo_model_lay_out(&model, memory);
+    dpo_free(model.block);
+    dpo_parameters_destroy(&model.parameters);
+    return status;
+}
+
+static dpo_status create_arena(dpo_model *model, int64_t *logits_bytes)
+{
+    dpo_model_memory memory;
+
+    dpo_model_lay_out(model, &memory);
+    DPO_TRY(dpo_arena_create(model->arena.used_bytes, &model->arena));
+    dpo_model_lay_out(model, &memory);
+    *logits_bytes = memory.logits;
+    for (int64_t layer = 0; layer < model->config.n_layers; layer++) {
+        dpo_block *block = &model->block[layer];
+
+        block->weight = block_vectors(model, layer, model->weights);
+        if (model->gradients != NULL)
+            block->gradient = block_vectors(model, layer, model->gradients);
+    }
+    return DPO_OK;
+}
+
+static dpo_status create_matmuls(dpo_model *model)
+{
+    const dpo_model_config *c = &model->config;
+    const dpo_model_limits *limits = &model->limits;
+    int64_t n = limits->max_tokens > limits->max_rows ? limits->max_tokens : limits->max_rows;
+    int64_t d_heads = c->n_heads * c->head_dim;
+    int64_t d_qkv = d_heads + 2 * c->n_kv_heads * c->head_dim;
+
+    DPO_TRY(dpo_matmul_create(c->d_model, d_qkv, n, &model->qkv_matmul));
+    DPO_TRY(dpo_matmul_create(d_heads, c->d_model, n, &model->o_matmul));
+    DPO_TRY(dpo_matmul_create(c->d_model, 2 * c->d_ff, n, &model->gate_up_matmul));
+    return dpo_matmul_create(c->d_ff, c->d_model, n, &model->down_matmul);
+}
+
+static dpo_status create_plans(dpo_model *model, int64_t logits_bytes)
+{
+    const dpo_model_config *c = &model->config;
+    dpo_attention_shape shape = {
+        .n_heads = c->n_heads, .n_kv_heads = c->n_kv_heads, .head_dim = c->head_dim};
+    dpo_rotary_options rope = c->rope;
+
+    rope.max_positions = model->limits.max_positions;
+    DPO_TRY(create_matmuls(model));
+    DPO_TRY(dpo_attention_create(&shape, model->limits.max_tokens, &model->attention));
+    DPO_TRY(dpo_rotary_create(&rope, &model->rotary));
+    return dpo_token_logps_create(c->d_model, c->n_vocab, model->limits.max_rows, logits_bytes,
+                                  &model->token_logps);
+}
+
+static dpo_status create(const dpo_model_config *config, const dpo_model_limits *limits,
+                         dpo_model **model)
+{
+    int64_t logits_bytes;
+
+    if (limits->max_positions > config->max_positions)
+        return DPO_FAIL(DPO_EUSAGE,
+                        "sequences of %lld tokens do not fit into the model's context of %lld; set "
+                        "data.max_length to at most that",
+                        (long long)limits->max_positions, (long long)config->max_positions);
+    DPO_TRY(DPO_NEW(*model, 1));
+    DPO_TRY(prepare(config, limits, *model));
+    DPO_TRY(create_arena(*model, &logits_bytes));
+    return create_plans(*model, logits_bytes);
+}
+
+dpo_status dpo_model_create(const dpo_grid *grid, const dpo_model_config *config,
+                            const dpo_model_limits *limits, dpo_model **model)
+{
+    dpo_status status;
+
+    *model = NULL;
+    status = dpo_agree(grid, create(config, limits, model));
+    if (status != DPO_OK) dpo_model_destroy(model);
+    return status;
+}
+
+void dpo_model_destroy(dpo_model **model)
+{
+    dpo_model *m = *model;
+
+    if (m == NULL) return;
+    dpo_token_logps_destroy(&m->token_logps);
+    dpo_rotary_destroy(&m->rotary);
+    dpo_attention_destroy(&m->attention);
+    dpo_matmul_destroy(&m->down_matmul);
+    dpo_matmul_destroy(&m->gate_up_matmul);
+    dpo_matmul_destroy(&m->o_matmul);
+    dpo_matmul_destroy(&m->qkv_matmul);
+    dpo_free(m->block);
+    dpo_arena_destroy(&m->arena);
+    dpo_parameters_destroy(&m->parameters);
+    dpo_free(m);
+    *model = NULL;
+}
+
+const dpo_model_config *dpo_model_config_of(const dpo_model *model)
+{
+    return &model->config;
+}
+
+const dpo_model_limits *dpo_model_limits_of(const dpo_model *model)
+{
+    return &model->limits;
+}
+
+const dpo_parameters *dpo_model_parameters(const dpo_model *model)
+{
+    return &model->parameters;
+}
+
+float *dpo_model_weights(dpo_model *model)
+{
+    return model->weights;
+}
+
+float *dpo_model_gradients(dpo_model *model)
+{
+    return model->gradients;
+}
+
+void dpo_model_zero_gradients(dpo_model *model)
+{
+    memset(model->gradients, 0, (size_t)model->parameters.n_elements * sizeof *model->gradients);
+}
+
+/* Positions into scratch; ends the program if the batch breaks its contract. */
+static void enter(dpo_model *model, const dpo_batch *batch)
+{
+    const dpo_model_limits *limits = &model->limits;
+
+    DPO_ASSERT(batch->n_tokens >= 0 && batch->n_tokens <= limits->max_tokens);
+    DPO_ASSERT(batch->n_rows >= 0 && batch->n_rows <= limits->max_rows);
+    DPO_ASSERT(dpo_segments_n_tokens(&batch->segments) == batch->n_tokens);
+    dpo_segments_positions(&batch->segments, model->scratch.position);
+    for (int64_t n = 0; n < batch->n_tokens; n++) {
+        DPO_ASSERT(model->scratch.position[n] < limits->max_positions);
+        DPO_ASSERT(batch->token[n] >= 0 && batch->token[n] < model->config.n_vocab);
+    }
+    for (int64_t r = 0; r < batch->n_rows; r++) {
+        DPO_ASSERT(batch->row[r] >= 0 && batch->row[r] < batch->n_tokens);
+        DPO_ASSERT(batch->target[r] >= 0 && batch->target[r] < model->config.n_vocab);
+    }
+}
+
+void dpo_model_final_norm(dpo_model *model, int64_t n_rows)
+{
+    const dpo_block_activations *act = &model->block[model->config.n_layers - 1].act;
+
+    dpo_rms_norm_forward(n_rows, model->config.d_model, model->config.norm_eps, act->out,
+                         dpo_model_norm(model, model->weights), model->scratch.h,
+                         model->scratch.rstd);
+}
+
+void dpo_model_forward(dpo_model *model, const dpo_batch *batch, float *logp)
+{
+    enter(model, batch);
+    dpo_model_embed(model, batch);
+    for (int64_t layer = 0; layer < model->config.n_layers; layer++)
+        dpo_block_forward(model, batch, layer);
+    dpo_model_final_norm(model, batch->n_rows);
+    dpo_token_logps_forward(model->token_logps, batch->n_rows, model->scratch.h,
+                            dpo_model_head(model, model->weights), batch->target, logp);
+    model->kept_tokens = batch->n_tokens;
+    model->kept_rows = batch->n_rows;
+}
+
+/* dL/dlogp to the gradient of the last block's rows: head, then final norm. */
+static void dhead(dpo_model *model, const dpo_batch *batch, const float *coefficient)
+{
+    const dpo_block_activations *act = &model->block[model->config.n_layers - 1].act;
+    int64_t d_model = model->config.d_model, n_rows = batch->n_rows;
+    dpo_scratch *scratch = &model->scratch;
+
+    dpo_token_logps_backward(model->token_logps, n_rows, scratch->h,
+                             dpo_model_head(model, model->weights), batch->target, coefficient,
+                             scratch->dh, dpo_model_head(model, model->gradients));
+    memset(scratch->dout, 0, (size_t)(n_rows * d_model) * sizeof *scratch->dout);
+    dpo_rms_norm_backward(n_rows, d_model, act->out, dpo_model_norm(model, model->weights),
+                          scratch->rstd, scratch->dh, scratch->dout,
+                          dpo_model_norm(model, model->gradients));
+}
+
+void dpo_model_backward(dpo_model *model, const dpo_batch *batch, const float *coefficient)
+{
+    const dpo_model_config *c = &model->config;
+
+    DPO_ASSERT(model->limits.trainable);
+    DPO_ASSERT(model->kept_tokens == batch->n_tokens && model->kept_rows == batch->n_rows);
+    model->kept_tokens = -1;
+    dhead(model, batch, coefficient);
+    for (int64_t layer = c->n_layers - 1; layer >= 0; layer--)
+        dpo_block_backward(model, batch, layer);
+    dpo_embedding_backward(batch->n_tokens, c->d_model, (dpo_range){0, c->n_vocab}, batch->token,
+                           model->scratch.dx, dpo_model_embedding(model, model->gradients));
+}

@@ -56,16 +56,6 @@ DPO_MUST_CHECK dpo_status dpo_folder_list(const char *path, const char *prefix, 
 DPO_MUST_CHECK dpo_status dpo_folder_clean(const char *path, int64_t *n_removed);
 
 /**
- * Flushes the folder of a file, so that its new name survives a power cut. File systems that cannot
- * are left alone.
- *
- * \local
- * \param[in] file  A file in the folder.
- * \errors{DPO_EIO; DPO_ENOMEM}
- */
-DPO_MUST_CHECK dpo_status dpo_folder_sync(const char *file);
-
-/**
  * Name of the file that is written before it becomes path: "path.tmp-NODE-PID" of this process.
  *
  * \local

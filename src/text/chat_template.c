@@ -50,9 +50,11 @@ static dpo_status parse_into(const char *source, const char *text, dpo_chat_temp
     jinja_node *tree;
     int64_t valid;
 
+    chat_template->pool.source = source;
     chat_template->digest = dpo_digest_of(text, (int64_t)strlen(text));
     DPO_TRY(copy_text(&chat_template->pool, source, &name));
     chat_template->source.name = name.data;
+    chat_template->pool.source = name.data;
     DPO_TRY(copy_lines(&chat_template->pool, text, &chat_template->source.text));
     valid = dpo_utf8_valid_length(chat_template->source.text.data, chat_template->source.text.n);
     if (valid < chat_template->source.text.n)
@@ -113,7 +115,7 @@ dpo_status dpo_chat_template_render(const dpo_chat_template *chat_template,
                                     const dpo_json *messages, bool add_generation_prompt,
                                     const char *bos_text, const char *eos_text, dpo_buffer *out)
 {
-    jinja_pool pool = {0};
+    jinja_pool pool = {.source = chat_template->source.name};
     jinja_run run = {.source = &chat_template->source, .pool = &pool, .out = out};
     dpo_status status =
         render_with(&run, chat_template->tree, messages, add_generation_prompt, bos_text, eos_text);

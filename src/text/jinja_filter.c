@@ -83,7 +83,7 @@ static dpo_status capitalize(const jinja_call *call, jinja_value *result)
 
 static dpo_status title(const jinja_call *call, jinja_value *result)
 {
-    return change_case(call, JINJA_TITLE, result);
+    return change_case(call, JINJA_TITLE_WORDS, result);
 }
 
 static dpo_status first(const jinja_call *call, jinja_value *result)
@@ -249,7 +249,7 @@ static dpo_status filter_by_attribute(const jinja_call *call, bool wanted, jinja
     DPO_TRY(self_items(call, &items));
     DPO_TRY(jinja_new_array(call->run->pool, 0, result));
     for (int64_t i = 0; i < items->n; i++) {
-        bool passes;
+        bool passes = false;
 
         DPO_TRY(attribute_passes(call, items->items[i], &passes));
         if (passes == wanted)

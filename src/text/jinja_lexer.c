@@ -205,6 +205,19 @@ static dpo_status read_string(lexer *lex)
     return add(lex, JINJA_STRING, begin, (jinja_text){out, n});
 }
 
+/* "e5", "E-5" */
+static bool skip_exponent(lexer *lex)
+{
+    char sign = peek(lex, 1);
+    int64_t n = sign == '+' || sign == '-' ? 2 : 1;
+
+    if ((peek(lex, 0) != 'e' && peek(lex, 0) != 'E') || !is_digit(peek(lex, n))) return false;
+    lex->at += n;
+    while (is_digit(peek(lex, 0)))
+        lex->at++;
+    return true;
+}
+
 static dpo_status read_number(lexer *lex)
 {
     int64_t begin = lex->at;
@@ -218,6 +231,7 @@ static dpo_status read_number(lexer *lex)
         while (is_digit(peek(lex, 0)))
             lex->at++;
     }
+    if (skip_exponent(lex)) is_float = true;
     if (is_name_begin(peek(lex, 0)))
         return jinja_fail(lex->source, begin, "a number of a form that is not supported");
     return add(lex, is_float ? JINJA_FLOAT : JINJA_INTEGER, begin, slice(lex, begin, lex->at));

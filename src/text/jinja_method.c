@@ -90,11 +90,7 @@ static dpo_status split_at_white(const jinja_call *call, int64_t limit, jinja_va
         int64_t begin = rest.data - call->self.str.data;
         int64_t n = 0;
 
-        if (limit >= 0 && n_parts == limit) {
-            jinja_text last = jinja_string_strip(rest, (jinja_text){NULL, 0}, false, true);
-
-            return add_part(call, begin, begin + last.n, list);
-        }
+        if (limit >= 0 && n_parts == limit) return add_part(call, begin, call->self.str.n, list);
         while (n < rest.n) {
             jinja_text c = {rest.data + n, jinja_character_length(rest, n)};
 

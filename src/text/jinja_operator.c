@@ -71,6 +71,18 @@ static dpo_status join_texts(jinja_run *run, jinja_text a, jinja_text b, jinja_v
     return jinja_string_join(run->pool, a, b, &value->str);
 }
 
+static dpo_status repeat_text(jinja_run *run, jinja_text text, int64_t times, jinja_value *value)
+{
+    void *memory;
+
+    if (times < 0 || text.n == 0) times = 0;
+    DPO_TRY(jinja_pool_take(run->pool, times, text.n > 0 ? (size_t)text.n : 1, &memory));
+    for (int64_t i = 0; i < times; i++)
+        memcpy((char *)memory + i * text.n, text.data, (size_t)text.n);
+    *value = jinja_of_text((jinja_text){memory, times * text.n});
+    return DPO_OK;
+}
+
 static dpo_status concatenate(jinja_run *run, int64_t at, jinja_value a, jinja_value b,
                               jinja_value *value)
 {
@@ -160,6 +172,12 @@ dpo_status jinja_binary(jinja_run *run, int64_t at, jinja_op op, jinja_value a, 
         if (a.kind == JINJA_STR && b.kind == JINJA_STR) return join_texts(run, a.str, b.str, value);
         if (a.kind == JINJA_ARRAY && b.kind == JINJA_ARRAY)
             return join_arrays(run, a.array, b.array, value);
+        break;
+    case JINJA_OP_MULTIPLY:
+        if (a.kind == JINJA_STR && jinja_is_whole(b))
+            return repeat_text(run, a.str, jinja_whole_of(b), value);
+        if (b.kind == JINJA_STR && jinja_is_whole(a))
+            return repeat_text(run, b.str, jinja_whole_of(a), value);
         break;
     default:
         break;

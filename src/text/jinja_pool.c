@@ -24,8 +24,8 @@ static dpo_status add_block(jinja_pool *pool, int64_t need_bytes)
         capacity = pool->total_bytes / 4 / ALIGN_BYTES * ALIGN_BYTES;
     if (capacity > LIMIT_BYTES - pool->total_bytes)
         return DPO_FAIL(DPO_EDATA,
-                        "chat template: needs more than %d MiB; it or the conversation is broken",
-                        LIMIT_BYTES >> 20);
+                        "%s: needs more than %d MiB; the template or the conversation is broken",
+                        pool->source, LIMIT_BYTES >> 20);
     block = dpo_memory_get(capacity + (int64_t)sizeof *block, 1);
     if (block == NULL) return dpo_memory_failed(capacity, 1, __FILE__, __LINE__);
     block->capacity_bytes = capacity;

@@ -11,10 +11,11 @@
 
 typedef struct jinja_pool_block jinja_pool_block;
 
-/* Zero-initialised it is empty. */
+/* Empty while zero but for source. */
 typedef struct {
     jinja_pool_block *blocks; /* owned, newest first */
     int64_t total_bytes;      /* in all blocks */
+    const char *source;       /* name for messages, borrowed */
 } jinja_pool;
 
 /* Zeroed memory, 16-byte aligned, valid until the pool is destroyed. DPO_EDATA beyond the bound. */

@@ -56,15 +56,19 @@ bool jinja_string_ends(jinja_text text, jinja_text part)
 }
 
 /* What Python's str.isspace() holds for. */
+static bool is_white_code(utf8proc_int32_t c)
+{
+    return (c >= 0x09 && c <= 0x0d) || (c >= 0x1c && c <= 0x20) || c == 0x85 || c == 0xa0 ||
+           c == 0x1680 || (c >= 0x2000 && c <= 0x200a) || c == 0x2028 || c == 0x2029 ||
+           c == 0x202f || c == 0x205f || c == 0x3000;
+}
+
 static bool is_white(jinja_text character)
 {
     utf8proc_int32_t c;
 
-    if (utf8proc_iterate((const utf8proc_uint8_t *)character.data, character.n, &c) < 0)
-        return false;
-    return (c >= 0x09 && c <= 0x0d) || (c >= 0x1c && c <= 0x20) || c == 0x85 || c == 0xa0 ||
-           c == 0x1680 || (c >= 0x2000 && c <= 0x200a) || c == 0x2028 || c == 0x2029 ||
-           c == 0x202f || c == 0x205f || c == 0x3000;
+    return utf8proc_iterate((const utf8proc_uint8_t *)character.data, character.n, &c) > 0 &&
+           is_white_code(c);
 }
 
 static bool is_in_set(jinja_text character, jinja_text set)
@@ -159,6 +163,14 @@ static bool is_letter(utf8proc_int32_t c)
     return category >= UTF8PROC_CATEGORY_LU && category <= UTF8PROC_CATEGORY_LT;
 }
 
+/* Whether a word begins behind this character. */
+static bool ends_word(utf8proc_int32_t c, jinja_case what)
+{
+    if (what == JINJA_TITLE) return !is_letter(c);
+    return what == JINJA_TITLE_WORDS &&
+           (is_white_code(c) || (c < 128 && strchr("-({[<", c) != NULL));
+}
+
 dpo_status jinja_string_case(jinja_pool *pool, jinja_text text, jinja_case what,
                              jinja_text *changed)
 {
@@ -175,7 +187,7 @@ dpo_status jinja_string_case(jinja_pool *pool, jinja_text text, jinja_case what,
 
         if (n_bytes <= 0) return DPO_FAIL(DPO_EDATA, "chat template: a text that is not UTF-8");
         n += utf8proc_encode_char(change_case(c, what, begins), (utf8proc_uint8_t *)memory + n);
-        begins = what == JINJA_TITLE && !is_letter(c);
+        begins = ends_word(c, what);
         i += n_bytes;
     }
     *changed = (jinja_text){memory, n};

@@ -32,7 +32,13 @@ DPO_MUST_CHECK dpo_status jinja_string_join(jinja_pool *pool, jinja_text a, jinj
 DPO_MUST_CHECK dpo_status jinja_string_replace(jinja_pool *pool, jinja_text text, jinja_text from,
                                                jinja_text to, int64_t limit, jinja_text *replaced);
 
-typedef enum { JINJA_LOWER, JINJA_UPPER, JINJA_CAPITALIZE, JINJA_TITLE } jinja_case;
+typedef enum {
+    JINJA_LOWER,
+    JINJA_UPPER,
+    JINJA_CAPITALIZE,
+    JINJA_TITLE,      /* a word begins behind whatever is no letter: the method */
+    JINJA_TITLE_WORDS /* a word begins behind white space, a hyphen or an opening bracket: the filter */
+} jinja_case;
 
 /* Each character by its simple mapping of Unicode. */
 DPO_MUST_CHECK dpo_status jinja_string_case(jinja_pool *pool, jinja_text text, jinja_case what,

@@ -83,6 +83,6 @@ void dpo_memory_fail_after(int64_t countdown);
 #define DPO_NEW(pointer, count)                                       \
     (((pointer) = dpo_memory_get((count), sizeof *(pointer))) != NULL \
          ? DPO_OK                                                     \
-         : dpo_memory_failed((count), sizeof *(pointer), __FILE__, __LINE__))
+         : (dpo_memory_failed((count), sizeof *(pointer), __FILE__, __LINE__), DPO_ENOMEM))
 
 #endif

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "dpo/base/arena.h"
 #include "dpo/base/memory.h"
 #include "dpo/base/random.h"
 
@@ -16,37 +17,47 @@ typedef struct {
 } dealt;
 
 /*
- * Invariant after a run: dealt is sorted by rank, micro-batch and example; examples holds the same in this
- * order. Micro-batch i of rank r is number begin_of_rank[r] + i; number k holds
+ * Invariant after a run: dealt is sorted by rank, micro-batch and example; examples holds the same
+ * in this order. Micro-batch i of rank r is number begin_of_rank[r] + i; number k holds
  * examples[begin_of_micro_batch[k]] up to examples[begin_of_micro_batch[k + 1]].
  */
 struct dpo_batch_plan {
+    dpo_arena arena; /* owned; all arrays below but costs lie in it */
     dpo_batch_plan_options options;
     const dpo_example_cost *costs; /* borrowed, [n] */
     int64_t epoch;                 /* of order; -1: none yet */
-    int64_t *order;                /* owned, [n] */
+    int64_t *order;                /* [n] */
     int64_t batch_begin;           /* the global batch is order[batch_begin], ... */
     int64_t n_batch;               /* its length, <= capacity */
     int64_t capacity;              /* examples of the largest global batch */
-    dealt *dealt;                  /* owned, [capacity] */
-    int64_t *examples;             /* owned, [capacity] */
-    int64_t *begin_of_micro_batch; /* owned, [capacity + 1] */
-    int64_t *begin_of_rank;        /* owned, [data_size + 1] */
-    int64_t *room_tokens;          /* owned, [capacity] left in each micro-batch of one rank */
-    double *load;                  /* owned, [data_size] cost of a rank */
+    dealt *dealt;                  /* [capacity] */
+    int64_t *examples;             /* [capacity] */
+    int64_t *begin_of_micro_batch; /* [capacity + 1] */
+    int64_t *begin_of_rank;        /* [data_size + 1] */
+    int64_t *room_tokens;          /* [capacity] left in each micro-batch of one rank */
+    double *load;                  /* [data_size] cost of a rank */
 };
 
-static dpo_status allocate(dpo_batch_plan *plan)
+static void lay_out_memory(dpo_arena *arena, dpo_batch_plan *plan)
 {
     int64_t n_ranks = plan->options.data_size;
 
-    DPO_TRY(DPO_NEW(plan->order, plan->options.n_examples));
-    DPO_TRY(DPO_NEW(plan->dealt, plan->capacity));
-    DPO_TRY(DPO_NEW(plan->examples, plan->capacity));
-    DPO_TRY(DPO_NEW(plan->begin_of_micro_batch, plan->capacity + 1));
-    DPO_TRY(DPO_NEW(plan->begin_of_rank, n_ranks + 1));
-    DPO_TRY(DPO_NEW(plan->room_tokens, plan->capacity));
-    return DPO_NEW(plan->load, n_ranks);
+    plan->order = dpo_arena_take(arena, plan->options.n_examples, sizeof *plan->order);
+    plan->dealt = dpo_arena_take(arena, plan->capacity, sizeof *plan->dealt);
+    plan->examples = dpo_arena_take(arena, plan->capacity, sizeof *plan->examples);
+    plan->begin_of_micro_batch =
+        dpo_arena_take(arena, plan->capacity + 1, sizeof *plan->begin_of_micro_batch);
+    plan->begin_of_rank = dpo_arena_take(arena, n_ranks + 1, sizeof *plan->begin_of_rank);
+    plan->room_tokens = dpo_arena_take(arena, plan->capacity, sizeof *plan->room_tokens);
+    plan->load = dpo_arena_take(arena, n_ranks, sizeof *plan->load);
+}
+
+static dpo_status allocate(dpo_batch_plan *plan)
+{
+    lay_out_memory(&plan->arena, plan);
+    DPO_TRY(dpo_arena_create(plan->arena.used_bytes, &plan->arena));
+    lay_out_memory(&plan->arena, plan);
+    return DPO_OK;
 }
 
 dpo_status dpo_batch_plan_create(const dpo_batch_plan_options *options,
@@ -70,13 +81,7 @@ dpo_status dpo_batch_plan_create(const dpo_batch_plan_options *options,
 void dpo_batch_plan_destroy(dpo_batch_plan **plan)
 {
     if (*plan == NULL) return;
-    dpo_free((*plan)->order);
-    dpo_free((*plan)->dealt);
-    dpo_free((*plan)->examples);
-    dpo_free((*plan)->begin_of_micro_batch);
-    dpo_free((*plan)->begin_of_rank);
-    dpo_free((*plan)->room_tokens);
-    dpo_free((*plan)->load);
+    dpo_arena_destroy(&(*plan)->arena);
     dpo_free(*plan);
     *plan = NULL;
 }
@@ -126,7 +131,10 @@ static int compare(int64_t a, int64_t b)
     return (a > b) - (a < b);
 }
 
-/* The number of the example settles every tie, so that no two items are equal and any sort gives one order. */
+/*
+ * The number of the example settles every tie, so that no two items are equal and any sort gives
+ * one order.
+ */
 static int by_falling_cost(const void *a, const void *b)
 {
     const dealt *x = a;

@@ -6,8 +6,8 @@
 #include "dpo/base/memory.h"
 
 /*
- * Invariant: n_decays ranges, relative to the slice's first item, ascending, disjoint, none empty, all inside
- * of the slice.
+ * Invariant: n_decays ranges, relative to the slice's first item, ascending, disjoint, none empty,
+ * all inside of the slice.
  */
 struct dpo_adamw {
     dpo_adamw_options options;

@@ -5,7 +5,10 @@
 
 #include "dpo/comm/collective.h"
 
-/* Independent sums, so that the compiler may keep them in vector registers without changing the order. */
+/*
+ * Independent sums, so that the compiler may keep them in vector registers without changing the
+ * order.
+ */
 enum { LANES = 16 };
 
 double dpo_clip_sum_of_squares(int64_t n, const float *gradient)

@@ -83,8 +83,8 @@ static dpo_objective_params params_of(double beta, double label_smoothing)
 }
 
 /*
- * Central differences with step h = 1e-4: the error of the formula is h^2 / 6 times the third derivative (at most
- * beta^3 per edge), that of rounding 1e-16 * |loss| / h.
+ * Central differences with step h = 1e-4: the error of the formula is h^2 / 6 times the third
+ * derivative (at most beta^3 per edge), that of rounding 1e-16 * |loss| / h.
  */
 static void check_slopes(const dpo_objective *objective, const dpo_objective_params *params,
                          example *x)

@@ -38,7 +38,9 @@ static int64_t numbers_of(const dpo_json *object, const char *key, float *value)
     return n;
 }
 
-/* Both sides round every operation to f32, in almost the same order: 20 updates stay within 1e-6. */
+/*
+ * Both sides round every operation to f32, in almost the same order: 20 updates stay within 1e-6.
+ */
 static void check_numbers(const dpo_json *object, const char *key, const float *value)
 {
     float golden[MAX_ITEMS];

@@ -31,7 +31,10 @@ static void every_bit_pattern_comes_back(void **state)
         }
 }
 
-/* The value of a finite pattern from its fields: (1 + fraction) 2^(exponent - bias), or fraction 2^(1 - bias). */
+/*
+ * The value of a finite pattern from its fields: (1 + fraction) 2^(exponent - bias), or fraction
+ * 2^(1 - bias).
+ */
 static void values_are_those_of_the_fields(void **state)
 {
     (void)state;

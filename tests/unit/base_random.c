@@ -5,8 +5,9 @@
 enum { N_DRAWS = 20000 };
 
 /*
- * Known answers of Random123 for philox4x32-10. Words 0 and 1 of the counter are minor, low half first, word 2
- * is major, word 3 the stream; the key is the seed, low half first. We keep words 0 and 1 of the result.
+ * Known answers of Random123 for philox4x32-10. Words 0 and 1 of the counter are minor, low half
+ * first, word 2 is major, word 3 the stream; the key is the seed, low half first. We keep words 0
+ * and 1 of the result.
  */
 static void bits_are_the_known_answers_of_philox(void **state)
 {
@@ -46,7 +47,10 @@ static void streams_do_not_share_numbers(void **state)
     assert_true(bits != dpo_random_bits(1, DPO_STREAM_SHUFFLE, 2, 4));
 }
 
-/* Means of N draws lie within 5 standard errors of the true ones; the numbers are fixed, so is the outcome. */
+/*
+ * Means of N draws lie within 5 standard errors of the true ones; the numbers are fixed, so is the
+ * outcome.
+ */
 static void uniform_numbers_have_the_moments_of_the_interval(void **state)
 {
     (void)state;

@@ -35,7 +35,10 @@ static void every_code_point_but_surrogates_is_valid(void **state)
     }
 }
 
-/* Of all two-byte texts, valid are: two ASCII, and C2..DF followed by 80..BF. Else the first may be. */
+/*
+ * Of all two-byte texts, valid are: two ASCII, and C2..DF followed by 80..BF. Else the first may
+ * be.
+ */
 static void every_pair_of_bytes_is_judged_rightly(void **state)
 {
     (void)state;

@@ -8,8 +8,8 @@
  */
 
 /**
- * Finds the name with the smallest edit distance: insertions, deletions and replacements of a byte, and
- * swaps of two neighbours, count one each.
+ * Finds the name with the smallest edit distance: insertions, deletions and replacements of a byte,
+ * and swaps of two neighbours, count one each.
  *
  * \local
  * \param[in] word   Zero-terminated; of a text longer than 63 bytes the beginning counts.

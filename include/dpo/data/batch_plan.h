@@ -6,14 +6,15 @@
  * \file
  * Which examples a step takes, and which data-parallel rank computes them in which micro-batch.
  *
- * The order of an epoch is a permutation that depends on seed and epoch only (or the file's order). Global batch k
- * of an epoch is slice [k B, min((k + 1) B, n)) of it; the last one may be short. Its examples are dealt
- * to the ranks so that they finish together, the most expensive first, each to the rank with the least
- * to do (Graham 1969); each rank packs its own into micro-batches under a token budget, the longest first,
- * each into the first that has room. An example longer than the budget is alone in its micro-batch.
+ * The order of an epoch is a permutation that depends on seed and epoch only (or the file's order).
+ * Global batch k of an epoch is slice [k B, min((k + 1) B, n)) of it; the last one may be short.
+ * Its examples are dealt to the ranks so that they finish together, the most expensive first, each
+ * to the rank with the least to do (Graham 1969); each rank packs its own into micro-batches under
+ * a token budget, the longest first, each into the first that has room. An example longer than the
+ * budget is alone in its micro-batch.
  *
- * Everything follows from the options and the costs, so every rank computes the plan of all ranks, and needs to
- * ask nobody.
+ * Everything follows from the options and the costs, so every rank computes the plan of all ranks,
+ * and needs to ask nobody.
  */
 
 #include <stdbool.h>
@@ -72,10 +73,16 @@ int64_t dpo_batch_plan_steps_per_epoch(const dpo_batch_plan *plan);
  */
 void dpo_batch_plan_run(dpo_batch_plan *plan, int64_t step);
 
-/** Examples of the step's global batch in the order of the epoch: [*n], borrowed until the next run. \local */
+/**
+ * Examples of the step's global batch in the order of the epoch: [*n], borrowed until the next
+ * run. \local
+ */
 const int64_t *dpo_batch_plan_examples(const dpo_batch_plan *plan, int64_t *n);
 
-/** Number of micro-batches of a data-parallel rank in this step; 0 if there are too few examples. \local */
+/**
+ * Number of micro-batches of a data-parallel rank in this step; 0 if there are too few examples.
+ * \local
+ */
 int64_t dpo_batch_plan_n_micro_batches(const dpo_batch_plan *plan, int data_rank);
 
 /**
@@ -91,7 +98,10 @@ int64_t dpo_batch_plan_n_micro_batches(const dpo_batch_plan *plan, int data_rank
 const int64_t *dpo_batch_plan_micro_batch(const dpo_batch_plan *plan, int data_rank, int64_t i,
                                           int64_t *n);
 
-/** Cost of the most loaded rank over the mean of all ranks, >= 1; 1 if nothing costs anything. \local */
+/**
+ * Cost of the most loaded rank over the mean of all ranks, >= 1; 1 if nothing costs anything.
+ * \local
+ */
 double dpo_batch_plan_imbalance(const dpo_batch_plan *plan);
 
 #endif

@@ -4,15 +4,15 @@
 
 /**
  * \file
- * What is reported of preference data, from the numbers an objective sees. Ranks and micro-batches add
- * their sums; every metric is a quotient of two of them, so it is that of the global batch.
+ * What is reported of preference data, from the numbers an objective sees. Ranks and micro-batches
+ * add their sums; every metric is a quotient of two of them, so it is that of the global batch.
  *
  * Notation as in objective.h; means run over edges and count each once, whatever its weight:
  *
  *     rewards/chosen, /rejected   beta h_w, beta h_l          rewards/margins     beta z
  *     rewards/accuracies          share with beta z > 0, as TRL counts
  *     logps/..., ref_logps/...    p and r, nats               lengths/...         response tokens
- *     kl/...                      sum of h over sum of tokens: how far the policy has moved, nats a token
+ *     kl/...                      sum of h over sum of tokens: movement of the policy, nats a token
  *     saturated                   share with s(beta z) > 0.99, whose slope is next to nothing
  *     chosen_logp_drop            share with p_w < r_w: the chosen response became less likely
  *

@@ -4,24 +4,25 @@
 
 /**
  * \file
- * The objectives: functions from the log-probs of responses to a loss and its slopes. An objective is a
- * row of a constant table, named as in TRL's loss_type.
+ * The objectives: functions from the log-probs of responses to a loss and its slopes. An objective
+ * is a row of a constant table, named as in TRL's loss_type.
  *
  *     loss = 1/normaliser * sum over edges of weight * L(edge),    slope[r] = d loss / d logp[r]
  *
- * Notation of the formulas: p_w, p_l are the policy's log-probs of the chosen and the rejected response of an
- * edge, r_w, r_l the reference's; h = p - r; z = h_w - h_l; s(x) = 1 / (1 + exp(-x)). A response in several
- * edges gets the sum of their slopes.
+ * Notation of the formulas: p_w, p_l are the policy's log-probs of the chosen and the rejected
+ * response of an edge, r_w, r_l the reference's; h = p - r; z = h_w - h_l; s(x) = 1 / (1 +
+ * exp(-x)). A response in several edges gets the sum of their slopes.
  *
- * The way in for another objective: write a function of type dpo_objective_run_function and add its row
- * in src/loss/objective.c; a new parameter is one member of dpo_objective_params and one row of the
- * parameter table; what else it needs of a response (scores, labels) or of an example (where its responses
- * begin) is one more array of dpo_objective_batch. It sees everything its caller has gathered, so
- * listwise and unpaired objectives and those that couple the whole global batch (couples_batch) have the same
- * form. A term with another normaliser, such as the NLL of the chosen response, is an objective
- * of its own that is added to the first: dpo_objective_run() adds.
- * Weights of tokens (LD-DPO, temporal decay) belong in front: the caller sums weight * logp over the tokens of policy and
- * reference alike, and multiplies the slope by the same weight on its way back.
+ * The way in for another objective: write a function of type dpo_objective_run_function and add its
+ * row in src/loss/objective.c; a new parameter is one member of dpo_objective_params and one row of
+ * the parameter table; what else it needs of a response (scores, labels) or of an example (where
+ * its responses begin) is one more array of dpo_objective_batch. It sees everything its caller has
+ * gathered, so listwise and unpaired objectives and those that couple the whole global batch
+ * (couples_batch) have the same form. A term with another normaliser, such as the NLL of the chosen
+ * response, is an objective of its own that is added to the first: dpo_objective_run() adds.
+ * Weights of tokens (LD-DPO, temporal decay) belong in front: the caller sums weight * logp over
+ * the tokens of policy and reference alike, and multiplies the slope by the same weight on its way
+ * back.
  */
 
 #include <stdbool.h>
@@ -55,8 +56,9 @@ typedef struct {
 /**
  * What an objective sees; all arrays are borrowed. R = n_responses, C = n_edges.
  *
- * For an objective that couples the batch these are all responses and edges of the global batch, gathered in
- * the same order on every rank; for the others any part of it will do, for example one micro-batch.
+ * For an objective that couples the batch these are all responses and edges of the global batch,
+ * gathered in the same order on every rank; for the others any part of it will do, for example one
+ * micro-batch.
  */
 typedef struct {
     int64_t n_responses; /**< R >= 0 */
@@ -130,7 +132,8 @@ DPO_MUST_CHECK dpo_status dpo_objective_check(const dpo_objective *objective,
  * \local
  * \param[in]     objective  From dpo_objective_find().
  * \param[in]     params     Accepted by dpo_objective_check().
- * \param[in]     batch      The whole global batch if objective->couples_batch, else any part of it.
+ * \param[in]     batch      The whole global batch if objective->couples_batch, else any part of
+ *                           it.
  * \param[in,out] slope      f64 [R], d loss / d logp is added, 1/nat.
  * \return The loss of this part, nats; the parts' sum is the loss of the global batch.
  */

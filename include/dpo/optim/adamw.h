@@ -4,15 +4,15 @@
 
 /**
  * \file
- * AdamW on this rank's slice of the flat parameter vector (Loshchilov and Hutter 2019, algorithm 2), with
- * the order of operations of torch.optim.AdamW:
+ * AdamW on this rank's slice of the flat parameter vector (Loshchilov and Hutter 2019, algorithm
+ * 2), with the order of operations of torch.optim.AdamW:
  *
  *     w = w (1 - lr weight_decay)        where the parameter decays
  *     m = m + (1 - beta1) (g - m)        v = beta2 v + (1 - beta2) g^2
  *     w = w - lr / (1 - beta1^t) * m / (sqrt(v) / sqrt(1 - beta2^t) + eps)
  *
- * t counts updates from 1. Factors are f64, what happens to an item is f32. Items do not see each other, so
- * the slicing changes no bits.
+ * t counts updates from 1. Factors are f64, what happens to an item is f32. Items do not see each
+ * other, so the slicing changes no bits.
  */
 
 #include <stdint.h>
@@ -39,8 +39,8 @@ typedef struct dpo_adamw dpo_adamw;
  * \param[in]  slice      [begin, end) of the flat vector: with ZeRO stage 1
  *                        dpo_range_of_part(n, data_size, data_rank).
  * \param[in]  n_decays   >= 0.
- * \param[in]  decays     [n_decays] parts of the flat vector that decay, ascending, disjoint; they may lie outside
- *                        of the slice; not kept.
+ * \param[in]  decays     [n_decays] parts of the flat vector that decay, ascending, disjoint; they
+ *                        may lie outside of the slice; not kept.
  * \param[out] adamw      Owned by the caller; NULL on error.
  * \errors{DPO_ENOMEM}
  */

@@ -6,8 +6,8 @@
  * \file
  * Clipping by the global norm, as torch.nn.utils.clip_grad_norm_.
  *
- * The gradient lies in slices on the data-parallel ranks. Each sums the squares of its slice; the sums are
- * added over the ranks in rank order:
+ * The gradient lies in slices on the data-parallel ranks. Each sums the squares of its slice; the
+ * sums are added over the ranks in rank order:
  *
  *     norm = sqrt(sum of squares),    coefficient = min(1, clip / (norm + 1e-6))
  */

@@ -60,7 +60,8 @@ DPO_MUST_CHECK dpo_status dpo_schedule_find(const char *name, const dpo_schedule
  * \param[in]  kind      From dpo_schedule_find().
  * \param[in]  lr        Peak, >= 0.
  * \param[in]  min_lr    Rate at the end, [0, lr]; 0 unless kind->uses_min_lr.
- * \param[in]  warmup    Steps if 0 or >= 1 (a whole number); in (0, 1) the share of n_steps, rounded up.
+ * \param[in]  warmup    Steps if 0 or >= 1 (a whole number); in (0, 1) the share of n_steps,
+ *                       rounded up.
  * \param[in]  n_steps   N >= 0, steps of the whole run.
  * \param[out] schedule  The schedule; zero on error.
  * \errors{DPO_EUSAGE}

@@ -7,14 +7,25 @@
  * What computes: library, instruction set, threads. For start-up lines, manifests and digests.
  */
 
+#include "dpo/base/status.h"
+
 /** Version of the oneDNN library that runs, such as "2.6.3"; valid for ever. \local */
 const char *dpo_engine_library(void);
 
-/** Instruction set that oneDNN uses, such as "AVX2" or "AVX-512 BF16"; valid for ever. \local */
+/** Instruction set that oneDNN uses, by its name for it, such as "avx2"; valid for ever. \local */
 const char *dpo_engine_cpu(void);
 
 /** Instruction set that this program's own kernels use, such as "x86-64-v3"; valid for ever. \local */
 const char *dpo_engine_kernels(void);
+
+/**
+ * Makes this program's own kernels use another level than the best one; for tests and measurements.
+ *
+ * \local
+ * \param[in] level  "x86-64-v4", "x86-64-v3" or "baseline"; NULL for the best one.
+ * \errors{DPO_EUSAGE if the CPU or this build does not have it}
+ */
+DPO_MUST_CHECK dpo_status dpo_engine_use_kernels(const char *level);
 
 /** OpenMP threads of this rank, > 0. \local */
 int dpo_engine_n_threads(void);

@@ -7,9 +7,8 @@
  * Log-probabilities of target tokens: logp[r] = z[r, target[r]] - log sum_v exp z[r, v], z = h W^T.
  *
  * Logits exist in chunks only. The forward pass keeps the log-sum-exp of each row and, for as many rows
- * as the budget has room, the logits; the backward pass recomputes the others. Sums are in a fixed order
- * that does not depend on the number of threads, and whether a row's logits were kept does not change
- * the result beyond rounding.
+ * as the budget has room, the logits; the backward pass recomputes the others. Sums are in a
+ * fixed order, and whether a row's logits were kept does not change the result.
  *
  * A plan holds scratch memory: one run at a time, from outside of parallel regions.
  */

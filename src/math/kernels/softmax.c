@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Kernels over one row of scores or logits: reductions, and softmax built of them. */
+#include "level.h"
+
+float KERNEL(dot)(int64_t n, const float *x, const float *y)
+{
+    float sum = 0.0f;
+
+#pragma omp simd reduction(+ : sum)
+    for (int64_t i = 0; i < n; i++)
+        sum += x[i] * y[i];
+    return sum;
+}
+
+float KERNEL(largest)(int64_t n, const float *x)
+{
+    float most = x[0];
+
+#pragma omp simd reduction(max : most)
+    for (int64_t i = 0; i < n; i++)
+        most = x[i] > most ? x[i] : most;
+    return most;
+}
+
+float KERNEL(exp_sum)(int64_t n, float shift, const float *x)
+{
+    float sum = 0.0f;
+
+#pragma omp simd reduction(+ : sum)
+    for (int64_t i = 0; i < n; i++)
+        sum += exp_f32(x[i] - shift);
+    return sum;
+}
+
+float KERNEL(softmax_step)(int64_t n, float scale, float *restrict s, float *restrict max,
+                           float *restrict sum)
+{
+    float most = KERNEL(largest)(n, s) * scale, part = 0.0f;
+
+    most = most > *max ? most : *max;
+#pragma omp simd reduction(+ : part)
+    for (int64_t i = 0; i < n; i++) {
+        s[i] = exp_f32(s[i] * scale - most);
+        part += s[i];
+    }
+    float factor = exp_f32(*max - most);
+
+    *sum = *sum * factor + part;
+    *max = most;
+    return factor;
+}
+
+void KERNEL(softmax_backward)(int64_t n, float scale, float lse, float delta, float *restrict s,
+                              float *restrict dp)
+{
+#pragma omp simd
+    for (int64_t i = 0; i < n; i++) {
+        s[i] = exp_f32(s[i] * scale - lse);
+        dp[i] = scale * s[i] * (dp[i] - delta);
+    }
+}
+
+void KERNEL(key_scores)(int64_t n_keys, int64_t n, int64_t stride, const float *q,
+                        const float *keys, float *restrict s)
+{
+    for (int64_t i = 0; i < n_keys; i++)
+        s[i] = KERNEL(dot)(n, q, keys + i * stride);
+}
+
+void KERNEL(value_sum)(int64_t n_keys, int64_t n, int64_t stride, const float *restrict p,
+                       const float *restrict values, float *restrict out)
+{
+    for (int64_t i = 0; i < n_keys; i++) {
+        const float *value = values + i * stride;
+
+#pragma omp simd
+        for (int64_t e = 0; e < n; e++)
+            out[e] += p[i] * value[e];
+    }
+}

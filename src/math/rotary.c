@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Frequencies, table and the loop over rows; the turn itself is in kernels/elementwise.c. */
+#include "dpo/math/rotary.h"
+
+#include <math.h>
+
+#include "dpo/base/memory.h"
+#include "kernels/kernels.h"
+
+enum { PARALLEL_FROM = 1 << 14 };
+
+struct dpo_rotary {
+    int64_t max_positions, n_pairs; /* n_pairs = E / 2 */
+    float *cosine, *sine;           /* [max_positions, n_pairs] */
+};
+
+/* The published Llama 3.1 rule: a ramp in the number of wavelengths that fit the old context. */
+static double llama3_frequency(const dpo_rotary_options *options, double frequency)
+{
+    const double two_pi = 6.283185307179586476925;
+    double turns = options->original_max_positions * frequency / two_pi;
+    double low = options->low_freq_factor, high = options->high_freq_factor;
+    double kept = fmin(fmax((turns - low) / (high - low), 0.0), 1.0);
+
+    return frequency * (kept + (1.0 - kept) / options->factor);
+}
+
+static double frequency_of_pair(const dpo_rotary_options *options, int64_t pair)
+{
+    double frequency = pow(options->theta, -2.0 * (double)pair / (double)options->head_dim);
+
+    switch (options->scaling) {
+    case DPO_ROPE_LINEAR:
+        return frequency / options->factor;
+    case DPO_ROPE_LLAMA3:
+        return llama3_frequency(options, frequency);
+    case DPO_ROPE_PLAIN:
+        break;
+    }
+    return frequency;
+}
+
+static dpo_status allocate(dpo_rotary *rotary)
+{
+    DPO_TRY(DPO_NEW(rotary->cosine, rotary->max_positions * rotary->n_pairs));
+    return DPO_NEW(rotary->sine, rotary->max_positions * rotary->n_pairs);
+}
+
+dpo_status dpo_rotary_create(const dpo_rotary_options *options, dpo_rotary **rotary)
+{
+    DPO_ASSERT(options->head_dim > 0 && options->head_dim % 2 == 0 && options->theta > 0);
+    DPO_ASSERT(options->max_positions > 0);
+    int64_t n_pairs = options->head_dim / 2;
+
+    DPO_TRY(DPO_NEW(*rotary, 1));
+    (*rotary)->max_positions = options->max_positions;
+    (*rotary)->n_pairs = n_pairs;
+    dpo_status status = allocate(*rotary);
+
+    if (status != DPO_OK) {
+        dpo_rotary_destroy(rotary);
+        return status;
+    }
+    for (int64_t pair = 0; pair < n_pairs; pair++) {
+        double frequency = frequency_of_pair(options, pair);
+
+        for (int64_t position = 0; position < options->max_positions; position++) {
+            (*rotary)->cosine[position * n_pairs + pair] = (float)cos(frequency * (double)position);
+            (*rotary)->sine[position * n_pairs + pair] = (float)sin(frequency * (double)position);
+        }
+    }
+    return DPO_OK;
+}
+
+void dpo_rotary_destroy(dpo_rotary **rotary)
+{
+    if (*rotary == NULL) return;
+    dpo_free((*rotary)->cosine);
+    dpo_free((*rotary)->sine);
+    dpo_free(*rotary);
+    *rotary = NULL;
+}
+
+static void turn(const dpo_rotary *rotary, int64_t n_tokens, const int32_t *position,
+                 int64_t n_heads, int64_t row_width, float sign, float *rows)
+{
+    const dpo_kernels *kernels = dpo_kernels_get();
+    int64_t n_pairs = rotary->n_pairs;
+
+#pragma omp parallel for schedule(static) if (n_tokens * row_width >= PARALLEL_FROM)
+    for (int64_t n = 0; n < n_tokens; n++) {
+        DPO_ASSERT(position[n] >= 0 && position[n] < rotary->max_positions);
+        for (int64_t head = 0; head < n_heads; head++)
+            kernels->rotate(n_pairs, sign, rotary->cosine + position[n] * n_pairs,
+                            rotary->sine + position[n] * n_pairs,
+                            rows + n * row_width + head * 2 * n_pairs);
+    }
+}
+
+void dpo_rotary_forward(const dpo_rotary *rotary, int64_t n_tokens, const int32_t *position,
+                        int64_t n_heads, int64_t row_width, float *rows)
+{
+    turn(rotary, n_tokens, position, n_heads, row_width, 1.0f, rows);
+}
+
+void dpo_rotary_backward(const dpo_rotary *rotary, int64_t n_tokens, const int32_t *position,
+                         int64_t n_heads, int64_t row_width, float *drows)
+{
+    turn(rotary, n_tokens, position, n_heads, row_width, -1.0f, drows);
+}

@@ -1,0 +1,347 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "dpo/math/attention.h"
+
+#include "math_test.h"
+
+/* A forest and shape, with all arrays of one run. */
+typedef struct {
+    dpo_attention_shape shape;
+    dpo_segments segments;
+    int64_t n_tokens, qkv_size, out_size;
+    dpo_attention *attention;
+    float *qkv, *out, *lse, *dout, *dqkv;
+    double *wide_qkv, *wide_out, *wide_dout;
+} scene;
+
+static int64_t qkv_width(const dpo_attention_shape *shape)
+{
+    return (shape->n_heads + 2 * shape->n_kv_heads) * shape->head_dim;
+}
+
+static scene open_scene(dpo_attention_shape shape, dpo_segments segments)
+{
+    scene s = {.shape = shape, .segments = segments, .n_tokens = dpo_segments_n_tokens(&segments)};
+
+    s.qkv_size = s.n_tokens * qkv_width(&shape);
+    s.out_size = s.n_tokens * shape.n_heads * shape.head_dim;
+    ASSERT_OK(dpo_attention_create(&shape, s.n_tokens, &s.attention));
+    s.qkv = random_f32(s.qkv_size, 1, 1.0);
+    s.dout = random_f32(s.out_size, 2, 1.0);
+    s.out = random_f32(s.out_size, 3, 1.0); /* old contents must not matter */
+    s.dqkv = random_f32(s.qkv_size, 4, 1.0);
+    s.lse = zeros_f32(s.n_tokens * shape.n_heads);
+    s.wide_qkv = widen(s.qkv_size, s.qkv);
+    s.wide_dout = widen(s.out_size, s.dout);
+    s.wide_out = zeros_f64(s.out_size);
+    return s;
+}
+
+static void close_scene(scene *s)
+{
+    void *arrays[] = {s->qkv,  s->out,      s->lse,      s->dout,
+                      s->dqkv, s->wide_qkv, s->wide_out, s->wide_dout};
+
+    dpo_attention_destroy(&s->attention);
+    for (int i = 0; i < 8; i++)
+        dpo_free(arrays[i]);
+}
+
+static void run_scene(scene *s)
+{
+    dpo_attention_forward(s->attention, &s->segments, s->qkv, s->out, s->lse);
+    dpo_attention_backward(s->attention, &s->segments, s->qkv, s->out, s->lse, s->dout, s->dqkv);
+}
+
+static int64_t segment_of(const dpo_segments *segments, int64_t token)
+{
+    int64_t segment = 0;
+
+    while (token >= segments->begin[segment + 1])
+        segment++;
+    return segment;
+}
+
+static int sees(const dpo_segments *segments, int64_t query, int64_t key)
+{
+    int64_t above = segment_of(segments, query), of_key = segment_of(segments, key);
+
+    if (above == of_key) return key <= query;
+    while (above >= 0 && above != of_key)
+        above = segments->parent[above];
+    return above == of_key;
+}
+
+/* The definition, one query and head. */
+static double naive_row(const scene *s, int64_t query, int64_t head, double *out)
+{
+    int64_t E = s->shape.head_dim, width = qkv_width(&s->shape);
+    int64_t kv = head / (s->shape.n_heads / s->shape.n_kv_heads);
+    const double *q = s->wide_qkv + query * width + head * E;
+    double sum = 0;
+
+    for (int64_t e = 0; e < E; e++)
+        out[e] = 0;
+    for (int64_t key = 0; key < s->n_tokens; key++) {
+        const double *k = s->wide_qkv + key * width + (s->shape.n_heads + kv) * E;
+        const double *v = k + s->shape.n_kv_heads * E;
+        double score = 0;
+
+        if (!sees(&s->segments, query, key)) continue;
+        for (int64_t e = 0; e < E; e++)
+            score += q[e] * k[e];
+        double p = exp(score / sqrt((double)E));
+
+        sum += p;
+        for (int64_t e = 0; e < E; e++)
+            out[e] += p * v[e];
+    }
+    for (int64_t e = 0; e < E; e++)
+        out[e] /= sum;
+    return log(sum);
+}
+
+static double naive_loss(void *context)
+{
+    scene *s = context;
+    int64_t E = s->shape.head_dim;
+
+    for (int64_t n = 0; n < s->n_tokens; n++)
+        for (int64_t head = 0; head < s->shape.n_heads; head++)
+            (void)naive_row(s, n, head, s->wide_out + (n * s->shape.n_heads + head) * E);
+    return weighted_sum(s->out_size, s->wide_dout, s->wide_out);
+}
+
+/* prompt, two responses, a response's continuation, an empty segment, another tree, a late response. */
+static const int64_t forest_begin[] = {0, 5, 9, 12, 14, 14, 20, 23};
+static const int64_t forest_parent[] = {-1, 0, 0, 1, -1, -1, 0};
+static const dpo_segments forest = {7, forest_begin, forest_parent};
+
+static const dpo_attention_shape shapes[] = {{1, 1, 8}, {4, 2, 4}, {3, 1, 5}, {2, 2, 16}};
+enum { N_SHAPES = 4 };
+
+static void forward_is_the_definition(void **state)
+{
+    (void)state;
+    for (int i = 0; i < N_SHAPES; i++) {
+        scene s = open_scene(shapes[i], forest);
+
+        ASSERT_NO_ALLOCATION(run_scene(&s));
+        (void)naive_loss(&s);
+        ASSERT_SAME(s.out_size, s.out, s.wide_out, 1e-6);
+        for (int64_t n = 0; n < s.n_tokens; n++)
+            for (int64_t head = 0; head < s.shape.n_heads; head++)
+                ASSERT_CLOSE((double)s.lse[n * s.shape.n_heads + head],
+                             naive_row(&s, n, head, s.wide_out), 2e-6);
+        close_scene(&s);
+    }
+}
+
+static void backward_is_the_slope_of_the_definition(void **state)
+{
+    (void)state;
+    for (int i = 0; i < N_SHAPES; i++) {
+        scene s = open_scene(shapes[i], forest);
+        double *want = zeros_f64(s.qkv_size);
+
+        run_scene(&s);
+        differentiate(naive_loss, &s, s.qkv_size, s.wide_qkv, want);
+        ASSERT_SAME(s.qkv_size, s.dqkv, want, 2e-6);
+        dpo_free(want);
+        close_scene(&s);
+    }
+}
+
+/* Lengths around the tile sizes: 64 queries, 256 keys. */
+static void tiles_do_not_show(void **state)
+{
+    (void)state;
+    static const int64_t begin[] = {0, 321, 321 + 64, 321 + 64 + 130, 321 + 64 + 130 + 1, 780};
+    static const int64_t parent[] = {-1, 0, 0, 1, -1};
+    scene s = open_scene((dpo_attention_shape){2, 1, 8}, (dpo_segments){5, begin, parent});
+
+    run_scene(&s);
+    (void)naive_loss(&s);
+    ASSERT_SAME(s.out_size, s.out, s.wide_out, 2e-6);
+    for (int64_t i = 0; i < 10; i++) {
+        double want, *x = s.wide_qkv + (i * 7919 * 13) % s.qkv_size;
+
+        differentiate(naive_loss, &s, 1, x, &want);
+        ASSERT_CLOSE((double)s.dqkv[x - s.wide_qkv], want, 2e-5);
+    }
+    close_scene(&s);
+}
+
+/* Rows [begin, end) of a matrix; grows the destination. */
+static int64_t copy_rows(const float *from, int64_t begin, int64_t end, int64_t width, float *to,
+                         int64_t row)
+{
+    memcpy(to + row * width, from + begin * width, (size_t)((end - begin) * width) * sizeof *to);
+    return row + end - begin;
+}
+
+/* A prompt and two responses, against prompt + response one after the other. */
+static void a_shared_prompt_equals_separate_sequences(void **state)
+{
+    (void)state;
+    static const int64_t begin[] = {0, 300, 390, 470}, parent[] = {-1, 0, 0};
+    static const int64_t begin_apart[] = {0, 390, 770}, parent_apart[] = {-1, -1};
+    dpo_attention_shape shape = {6, 2, 16};
+    int64_t width = qkv_width(&shape), out_width = shape.n_heads * shape.head_dim;
+    scene shared = open_scene(shape, (dpo_segments){3, begin, parent});
+    scene apart = open_scene(shape, (dpo_segments){2, begin_apart, parent_apart});
+
+    (void)copy_rows(shared.qkv, 0, 390, width, apart.qkv, 0);
+    (void)copy_rows(shared.qkv, 0, 300, width, apart.qkv, 390);
+    (void)copy_rows(shared.qkv, 390, 470, width, apart.qkv, 690);
+    (void)copy_rows(shared.dout, 0, 390, out_width, apart.dout, 0);
+    memset(apart.dout + 390 * out_width, 0, (size_t)(300 * out_width) * sizeof *apart.dout);
+    (void)copy_rows(shared.dout, 390, 470, out_width, apart.dout, 690);
+    run_scene(&shared);
+    run_scene(&apart);
+    double *want = widen(apart.out_size, apart.out), *dwant = widen(apart.qkv_size, apart.dqkv);
+
+    for (int64_t i = 0; i < 300 * width; i++)
+        dwant[i] += dwant[390 * width + i];
+    ASSERT_SAME(390 * out_width, shared.out, want, 1e-6);
+    ASSERT_SAME(80 * out_width, shared.out + 390 * out_width, want + 690 * out_width, 1e-6);
+    ASSERT_SAME(390 * width, shared.dqkv, dwant, 2e-6);
+    ASSERT_SAME(80 * width, shared.dqkv + 390 * width, dwant + 690 * width, 2e-6);
+    dpo_free(want);
+    dpo_free(dwant);
+    close_scene(&shared);
+    close_scene(&apart);
+}
+
+/* The same trees alone and behind others give the same rows. */
+static void packing_does_not_show(void **state)
+{
+    (void)state;
+    static const int64_t begin[] = {0, 100, 150, 350, 400}, parent[] = {-1, 0, -1, 2};
+    static const int64_t begin_alone[] = {0, 200, 250}, parent_alone[] = {-1, 0};
+    dpo_attention_shape shape = {4, 2, 8};
+    int64_t width = qkv_width(&shape), out_width = shape.n_heads * shape.head_dim;
+    scene packed = open_scene(shape, (dpo_segments){4, begin, parent});
+    scene alone = open_scene(shape, (dpo_segments){2, begin_alone, parent_alone});
+
+    (void)copy_rows(packed.qkv, 150, 400, width, alone.qkv, 0);
+    (void)copy_rows(packed.dout, 150, 400, out_width, alone.dout, 0);
+    run_scene(&packed);
+    run_scene(&alone);
+    ASSERT_SAME_BITS(alone.out_size, alone.out, packed.out + 150 * out_width);
+    ASSERT_SAME_BITS(alone.qkv_size, alone.dqkv, packed.dqkv + 150 * width);
+    close_scene(&packed);
+    close_scene(&alone);
+}
+
+static void repeated_runs_give_the_same_bits(void **state)
+{
+    (void)state;
+    static const int64_t begin[] = {0, 300, 390, 470}, parent[] = {-1, 0, 0};
+    scene s = open_scene((dpo_attention_shape){6, 2, 16}, (dpo_segments){3, begin, parent});
+
+    run_scene(&s);
+    float *out = copy_f32(s.out_size, s.out), *dqkv = copy_f32(s.qkv_size, s.dqkv);
+
+    for (int i = 0; i < 3; i++) {
+        run_scene(&s);
+        ASSERT_SAME_BITS(s.out_size, out, s.out);
+        ASSERT_SAME_BITS(s.qkv_size, dqkv, s.dqkv);
+    }
+    dpo_free(out);
+    dpo_free(dqkv);
+    close_scene(&s);
+}
+
+/* Tokens one by one through decode give the rows of the forward pass. */
+static void decoding_equals_the_forward_pass(void **state)
+{
+    (void)state;
+    enum { T = 300 };
+    static const int64_t begin[] = {0, T, 2 * T}, parent[] = {-1, -1};
+    dpo_attention_shape shape = {4, 2, 8};
+    int64_t width = qkv_width(&shape), out_width = shape.n_heads * shape.head_dim;
+    scene s = open_scene(shape, (dpo_segments){2, begin, parent});
+    float *cache = zeros_f32(4 * T * 16), *qkv = zeros_f32(2 * width),
+          *out = zeros_f32(2 * out_width);
+    float *key_cache[] = {cache, cache + T * 16};
+    float *value_cache[] = {cache + 2 * T * 16, cache + 3 * T * 16};
+    double *want;
+
+    run_scene(&s);
+    want = widen(s.out_size, s.out);
+    for (int64_t t = 0; t < T; t++) {
+        int64_t length[] = {t, t};
+
+        (void)copy_rows(s.qkv, t, t + 1, width, qkv, 0);
+        (void)copy_rows(s.qkv, T + t, T + t + 1, width, qkv, 1);
+        ASSERT_NO_ALLOCATION(
+            dpo_attention_decode(s.attention, 2, qkv, length, key_cache, value_cache, out));
+        ASSERT_SAME(out_width, out, want + t * out_width, 2e-6);
+        ASSERT_SAME(out_width, out + out_width, want + (T + t) * out_width, 2e-6);
+    }
+    dpo_free(want);
+    dpo_free(cache);
+    dpo_free(qkv);
+    dpo_free(out);
+    close_scene(&s);
+}
+
+static void large_scores_do_not_overflow(void **state)
+{
+    (void)state;
+    scene s = open_scene((dpo_attention_shape){4, 2, 4}, forest);
+
+    for (int64_t i = 0; i < s.qkv_size; i++)
+        s.qkv[i] *= 1000.0f;
+    run_scene(&s);
+    for (int64_t i = 0; i < s.out_size; i++)
+        assert_true(isfinite(s.out[i]));
+    for (int64_t i = 0; i < s.qkv_size; i++)
+        assert_true(isfinite(s.dqkv[i]));
+    close_scene(&s);
+}
+
+static void no_tokens_are_no_work(void **state)
+{
+    (void)state;
+    dpo_attention_shape shape = {4, 2, 4};
+    int64_t begin = 0;
+    dpo_segments none = {0, &begin, NULL};
+    dpo_attention *attention;
+    float nothing = 3.0f;
+
+    ASSERT_OK(dpo_attention_create(&shape, 1, &attention));
+    dpo_attention_forward(attention, &none, &nothing, &nothing, &nothing);
+    dpo_attention_backward(attention, &none, &nothing, &nothing, &nothing, &nothing, &nothing);
+    assert_true(nothing == 3.0f);
+    dpo_attention_destroy(&attention);
+}
+
+static void lack_of_memory_leaves_nothing(void **state)
+{
+    (void)state;
+    dpo_attention_shape shape = {4, 2, 4};
+    dpo_attention *attention;
+
+    for (int i = 1; i <= 5; i++) {
+        dpo_memory_fail_after(i);
+        assert_int_equal(dpo_attention_create(&shape, 100, &attention), DPO_ENOMEM);
+        assert_null(attention);
+    }
+    dpo_memory_fail_after(0);
+}
+
+static const struct CMUnitTest tests[] = {
+    UNIT_TEST(forward_is_the_definition),
+    UNIT_TEST(backward_is_the_slope_of_the_definition),
+    UNIT_TEST(tiles_do_not_show),
+    UNIT_TEST(a_shared_prompt_equals_separate_sequences),
+    UNIT_TEST(packing_does_not_show),
+    UNIT_TEST(repeated_runs_give_the_same_bits),
+    UNIT_TEST(decoding_equals_the_forward_pass),
+    UNIT_TEST(large_scores_do_not_overflow),
+    UNIT_TEST(no_tokens_are_no_work),
+    UNIT_TEST(lack_of_memory_leaves_nothing),
+};
+
+MATH_TEST_MAIN(tests)

@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "dpo/math/matmul.h"
+
+#include "math_test.h"
+
+/* Shapes of x [N, I], W [O, I]. */
+static const int64_t shapes[][3] = {{1, 1, 1},
+                                    {1, 64, 33},
+                                    {7, 5, 3},
+                                    {130, 72, 200},
+                                    {300, 17, 96}};
+enum { N_SHAPES = 5 };
+
+/* c = beta c + sum_k a[i stride_i + k stride_k] b[j stride_j + k stride_l] for c [m, n]. */
+typedef struct {
+    const float *data;
+    int64_t outer, inner; /* strides of the kept and of the summed index */
+} operand;
+
+static void naive(int64_t m, int64_t n, int64_t k, operand a, operand b, double *c)
+{
+    for (int64_t i = 0; i < m; i++)
+        for (int64_t j = 0; j < n; j++)
+            for (int64_t l = 0; l < k; l++)
+                c[i * n + j] += (double)a.data[i * a.outer + l * a.inner] *
+                                (double)b.data[j * b.outer + l * b.inner];
+}
+
+static void products_are_the_definitions(void **state)
+{
+    (void)state;
+    for (int i = 0; i < N_SHAPES; i++) {
+        int64_t N = shapes[i][0], I = shapes[i][1], O = shapes[i][2];
+        float *x = random_f32(N * I, 1, 1.0), *weight = random_f32(O * I, 2, 1.0);
+        float *y = random_f32(N * O, 3, 1.0), *dy = random_f32(N * O, 4, 1.0);
+        float *dx = random_f32(N * I, 5, 1.0), *dweight = random_f32(O * I, 6, 1.0);
+        double *want = zeros_f64(N * O), *dwant = zeros_f64(N * I),
+               *dwanted = widen(O * I, dweight);
+        dpo_matmul *matmul;
+
+        ASSERT_OK(dpo_matmul_create(I, O, N, &matmul));
+        naive(N, O, I, (operand){x, I, 1}, (operand){weight, I, 1}, want);
+        ASSERT_NO_ALLOCATION(dpo_matmul_forward(matmul, N, x, weight, DPO_ASSIGN, y));
+        ASSERT_SAME(N * O, y, want, 2e-6);
+        naive(N, I, O, (operand){dy, O, 1}, (operand){weight, 1, I}, dwant);
+        ASSERT_NO_ALLOCATION(dpo_matmul_backward_data(matmul, N, dy, weight, DPO_ASSIGN, dx));
+        ASSERT_SAME(N * I, dx, dwant, 2e-6);
+        naive(O, I, N, (operand){dy, 1, O}, (operand){x, 1, I}, dwanted);
+        ASSERT_NO_ALLOCATION(dpo_matmul_backward_weight(matmul, N, x, dy, dweight));
+        ASSERT_SAME(O * I, dweight, dwanted, 2e-6);
+        dpo_matmul_destroy(&matmul);
+        void *arrays[] = {x, weight, y, dy, dx, dweight, want, dwant, dwanted};
+        for (int a = 0; a < 9; a++)
+            dpo_free(arrays[a]);
+    }
+}
+
+static void adding_keeps_what_was_there(void **state)
+{
+    (void)state;
+    enum { N = 65, I = 40, O = 24 };
+    float *x = random_f32(N * I, 1, 1.0), *weight = random_f32(O * I, 2, 1.0);
+    float *y = random_f32(N * O, 3, 1.0), *dx = random_f32(N * I, 4, 1.0);
+    double *want = widen(N * O, y), *dwant = widen(N * I, dx);
+    dpo_matmul *matmul;
+
+    ASSERT_OK(dpo_matmul_create(I, O, N, &matmul));
+    naive(N, O, I, (operand){x, I, 1}, (operand){weight, I, 1}, want);
+    dpo_matmul_forward(matmul, N, x, weight, DPO_ADD, y);
+    ASSERT_SAME(N * O, y, want, 2e-6);
+    naive(N, I, O, (operand){y, O, 1}, (operand){weight, 1, I}, dwant);
+    dpo_matmul_backward_data(matmul, N, y, weight, DPO_ADD, dx);
+    ASSERT_SAME(N * I, dx, dwant, 2e-6);
+    dpo_matmul_destroy(&matmul);
+    void *arrays[] = {x, weight, y, dx, want, dwant};
+    for (int a = 0; a < 6; a++)
+        dpo_free(arrays[a]);
+}
+
+/* Any number of tokens up to the plan's; rows beyond it are not touched. */
+static void fewer_tokens_than_planned_are_the_first_rows(void **state)
+{
+    (void)state;
+    enum { MAX = 50, I = 32, O = 16 };
+    float *x = random_f32(MAX * I, 1, 1.0), *weight = random_f32(O * I, 2, 1.0);
+    float *all = zeros_f32(MAX * O), *some = zeros_f32(MAX * O);
+    dpo_matmul *matmul;
+
+    ASSERT_OK(dpo_matmul_create(I, O, MAX, &matmul));
+    dpo_matmul_forward(matmul, MAX, x, weight, DPO_ASSIGN, all);
+    double *want = widen(MAX * O, all);
+
+    for (int64_t n = 0; n <= MAX; n++) {
+        memset(some, 0, MAX * O * sizeof *some);
+        dpo_matmul_forward(matmul, n, x, weight, DPO_ASSIGN, some);
+        if (n > 0) ASSERT_SAME(n * O, some, want, 1e-6);
+        for (int64_t i = n * O; i < MAX * O; i++)
+            assert_true(some[i] == 0.0f);
+    }
+    dpo_matmul_destroy(&matmul);
+    void *arrays[] = {x, weight, all, some, want};
+    for (int a = 0; a < 5; a++)
+        dpo_free(arrays[a]);
+}
+
+static void no_tokens_leave_gradients_alone(void **state)
+{
+    (void)state;
+    float weight[4] = {1, 2, 3, 4}, dweight[4] = {5, 6, 7, 8}, nothing = 9;
+    dpo_matmul *matmul;
+
+    ASSERT_OK(dpo_matmul_create(2, 2, 1, &matmul));
+    dpo_matmul_forward(matmul, 0, &nothing, weight, DPO_ASSIGN, &nothing);
+    dpo_matmul_backward_data(matmul, 0, &nothing, weight, DPO_ASSIGN, &nothing);
+    dpo_matmul_backward_weight(matmul, 0, &nothing, &nothing, dweight);
+    assert_true(nothing == 9 && dweight[0] == 5 && dweight[3] == 8);
+    dpo_matmul_destroy(&matmul);
+    assert_null(matmul);
+}
+
+static void repeated_runs_give_the_same_bits(void **state)
+{
+    (void)state;
+    enum { N = 500, I = 200, O = 64 };
+    float *x = random_f32(N * I, 1, 1.0), *dy = random_f32(N * O, 2, 1.0);
+    float *first = zeros_f32(O * I), *again = zeros_f32(O * I);
+    dpo_matmul *matmul;
+
+    ASSERT_OK(dpo_matmul_create(I, O, N, &matmul));
+    dpo_matmul_backward_weight(matmul, N, x, dy, first);
+    for (int i = 0; i < 5; i++) {
+        memset(again, 0, O * I * sizeof *again);
+        dpo_matmul_backward_weight(matmul, N, x, dy, again);
+        ASSERT_SAME_BITS(O * I, first, again);
+    }
+    dpo_matmul_destroy(&matmul);
+    void *arrays[] = {x, dy, first, again};
+    for (int a = 0; a < 4; a++)
+        dpo_free(arrays[a]);
+}
+
+static const struct CMUnitTest tests[] = {
+    UNIT_TEST(products_are_the_definitions),
+    UNIT_TEST(adding_keeps_what_was_there),
+    UNIT_TEST(fewer_tokens_than_planned_are_the_first_rows),
+    UNIT_TEST(no_tokens_leave_gradients_alone),
+    UNIT_TEST(repeated_runs_give_the_same_bits),
+};
+
+int main(void)
+{
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "dpo/math/token_logps.h"
+
+#include "math_test.h"
+
+/* One run in both precisions. */
+typedef struct {
+    int64_t n_rows, d_model, n_vocab;
+    dpo_token_logps *logps;
+    float *h, *weight, *coefficient, *logp, *dh, *dweight;
+    int32_t *target;
+    double *wide_h, *wide_weight, *wide_coefficient, *wide_logp;
+} scene;
+
+enum { ALL = 1 << 30 }; /* a budget that keeps everything */
+
+static scene open_scene(int64_t n_rows, int64_t d_model, int64_t n_vocab, int64_t budget_bytes)
+{
+    scene s = {.n_rows = n_rows, .d_model = d_model, .n_vocab = n_vocab};
+
+    ASSERT_OK(dpo_token_logps_create(d_model, n_vocab, n_rows, budget_bytes, &s.logps));
+    s.h = random_f32(n_rows * d_model, 1, 1.0);
+    s.weight = random_f32(n_vocab * d_model, 2, 1.0);
+    s.coefficient = random_f32(n_rows, 3, 1.0);
+    s.logp = zeros_f32(n_rows);
+    s.dh = random_f32(n_rows * d_model, 4, 1.0); /* old contents must not matter */
+    s.dweight = zeros_f32(n_vocab * d_model);
+    ASSERT_OK(DPO_NEW(s.target, n_rows));
+    for (int64_t r = 0; r < n_rows; r++)
+        s.target[r] =
+            (int32_t)(dpo_random_bits(5, DPO_STREAM_TEST, 0, (uint64_t)r) % (uint64_t)n_vocab);
+    s.wide_h = widen(n_rows * d_model, s.h);
+    s.wide_weight = widen(n_vocab * d_model, s.weight);
+    s.wide_coefficient = widen(n_rows, s.coefficient);
+    s.wide_logp = zeros_f64(n_rows);
+    return s;
+}
+
+static void close_scene(scene *s)
+{
+    void *arrays[] = {s->h,           s->weight,           s->coefficient, s->logp,
+                      s->dh,          s->dweight,          s->target,      s->wide_h,
+                      s->wide_weight, s->wide_coefficient, s->wide_logp};
+
+    dpo_token_logps_destroy(&s->logps);
+    for (int i = 0; i < 11; i++)
+        dpo_free(arrays[i]);
+}
+
+static void run_scene(scene *s)
+{
+    dpo_token_logps_forward(s->logps, s->n_rows, s->h, s->weight, s->target, s->logp);
+    dpo_token_logps_backward(s->logps, s->n_rows, s->h, s->weight, s->target, s->coefficient, s->dh,
+                             s->dweight);
+}
+
+static double naive_row(const scene *s, int64_t r)
+{
+    double sum = 0, picked = 0;
+
+    for (int64_t v = 0; v < s->n_vocab; v++) {
+        double z =
+            weighted_sum(s->d_model, s->wide_h + r * s->d_model, s->wide_weight + v * s->d_model);
+
+        sum += exp(z);
+        if (v == s->target[r]) picked = z;
+    }
+    return picked - log(sum);
+}
+
+static double naive_loss(void *context)
+{
+    scene *s = context;
+
+    for (int64_t r = 0; r < s->n_rows; r++)
+        s->wide_logp[r] = naive_row(s, r);
+    return weighted_sum(s->n_rows, s->wide_coefficient, s->wide_logp);
+}
+
+static void forward_is_the_definition_and_backward_its_slope(void **state)
+{
+    (void)state;
+    static const int64_t budgets[] = {0, 400, ALL};
+
+    for (int i = 0; i < 3; i++) {
+        scene s = open_scene(9, 12, 31, budgets[i]);
+        double *dh = zeros_f64(9 * 12), *dweight = zeros_f64(31 * 12);
+
+        ASSERT_NO_ALLOCATION(run_scene(&s));
+        (void)naive_loss(&s);
+        ASSERT_SAME(s.n_rows, s.logp, s.wide_logp, 1e-6);
+        differentiate(naive_loss, &s, 9 * 12, s.wide_h, dh);
+        differentiate(naive_loss, &s, 31 * 12, s.wide_weight, dweight);
+        ASSERT_SAME(9 * 12, s.dh, dh, 2e-6);
+        ASSERT_SAME(31 * 12, s.dweight, dweight, 2e-6);
+        dpo_free(dh);
+        dpo_free(dweight);
+        close_scene(&s);
+    }
+}
+
+/* More than one block of 1,024 rows and 1,024 columns, with ragged ends. */
+static void blocks_do_not_show(void **state)
+{
+    (void)state;
+    scene s = open_scene(1100, 4, 2500, ALL);
+    double dh[4], dweight[4];
+
+    run_scene(&s);
+    (void)naive_loss(&s);
+    ASSERT_SAME(s.n_rows, s.logp, s.wide_logp, 1e-6);
+    for (int64_t r = 3; r < s.n_rows; r += 400) {
+        for (int64_t d = 0; d < 4; d++)
+            dh[d] = 0;
+        double lse =
+            -s.wide_logp[r] + weighted_sum(4, s.wide_h + r * 4, s.wide_weight + s.target[r] * 4);
+
+        for (int64_t v = 0; v < s.n_vocab; v++) {
+            double z = weighted_sum(4, s.wide_h + r * 4, s.wide_weight + v * 4);
+            double dz = s.wide_coefficient[r] * ((v == s.target[r]) - exp(z - lse));
+
+            for (int64_t d = 0; d < 4; d++)
+                dh[d] += dz * s.wide_weight[v * 4 + d];
+        }
+        ASSERT_SAME(4, s.dh + r * 4, dh, 1e-5);
+    }
+    for (int64_t v = 7; v < s.n_vocab; v += 900) {
+        differentiate(naive_loss, &s, 1, s.wide_weight + v * 4, dweight);
+        ASSERT_CLOSE((double)s.dweight[v * 4], dweight[0], 1e-4);
+    }
+    close_scene(&s);
+}
+
+static void keeping_logits_changes_no_bit(void **state)
+{
+    (void)state;
+    scene kept = open_scene(700, 16, 3000, ALL), some = open_scene(700, 16, 3000, 5 << 20);
+    scene none = open_scene(700, 16, 3000, 0);
+    scene *others[] = {&some, &none};
+
+    run_scene(&kept);
+    for (int i = 0; i < 2; i++) {
+        run_scene(others[i]);
+        ASSERT_SAME_BITS(700, kept.logp, others[i]->logp);
+        ASSERT_SAME_BITS(700 * 16, kept.dh, others[i]->dh);
+        ASSERT_SAME_BITS(3000 * 16, kept.dweight, others[i]->dweight);
+    }
+    close_scene(&kept);
+    close_scene(&some);
+    close_scene(&none);
+}
+
+static void weight_gradients_add(void **state)
+{
+    (void)state;
+    scene s = open_scene(9, 12, 31, ALL);
+
+    run_scene(&s);
+    double *want = widen(31 * 12, s.dweight);
+
+    for (int i = 0; i < 31 * 12; i++)
+        want[i] *= 2;
+    run_scene(&s);
+    ASSERT_SAME(31 * 12, s.dweight, want, 1e-6);
+    dpo_free(want);
+    close_scene(&s);
+}
+
+/* Adding a constant to all logits of a row changes no probability; large logits do not overflow. */
+static void large_logits_do_not_overflow(void **state)
+{
+    (void)state;
+    scene s = open_scene(9, 12, 31, ALL);
+
+    for (int64_t i = 0; i < 9 * 12; i++)
+        s.h[i] *= 1e4f;
+    run_scene(&s);
+    for (int64_t r = 0; r < 9; r++)
+        assert_true(isfinite(s.logp[r]) && s.logp[r] <= 0);
+    for (int64_t i = 0; i < 9 * 12; i++)
+        assert_true(isfinite(s.dh[i]));
+    close_scene(&s);
+}
+
+static void logits_are_the_products(void **state)
+{
+    (void)state;
+    scene s = open_scene(9, 12, 31, ALL);
+    float *logits = zeros_f32(9 * 31);
+    double want[9 * 31];
+
+    for (int64_t r = 0; r < 9; r++)
+        for (int64_t v = 0; v < 31; v++)
+            want[r * 31 + v] = weighted_sum(12, s.wide_h + r * 12, s.wide_weight + v * 12);
+    ASSERT_NO_ALLOCATION(dpo_token_logps_logits(s.logps, 9, s.h, s.weight, logits));
+    ASSERT_SAME(9 * 31, logits, want, 1e-6);
+    dpo_free(logits);
+    close_scene(&s);
+}
+
+static void no_rows_are_no_work(void **state)
+{
+    (void)state;
+    scene s = open_scene(9, 12, 31, ALL);
+
+    s.n_rows = 0;
+    run_scene(&s);
+    for (int i = 0; i < 31 * 12; i++)
+        assert_true(s.dweight[i] == 0.0f);
+    close_scene(&s);
+}
+
+static void lack_of_memory_leaves_nothing(void **state)
+{
+    (void)state;
+    dpo_token_logps *logps;
+
+    for (int i = 1; i <= 7; i++) {
+        dpo_memory_fail_after(i);
+        assert_int_equal(dpo_token_logps_create(8, 8, 8, ALL, &logps), DPO_ENOMEM);
+        assert_null(logps);
+    }
+    dpo_memory_fail_after(0);
+}
+
+static const struct CMUnitTest tests[] = {
+    UNIT_TEST(forward_is_the_definition_and_backward_its_slope),
+    UNIT_TEST(blocks_do_not_show),
+    UNIT_TEST(keeping_logits_changes_no_bit),
+    UNIT_TEST(weight_gradients_add),
+    UNIT_TEST(large_logits_do_not_overflow),
+    UNIT_TEST(logits_are_the_products),
+    UNIT_TEST(no_rows_are_no_work),
+    UNIT_TEST(lack_of_memory_leaves_nothing),
+};
+
+MATH_TEST_MAIN(tests)

@@ -9,9 +9,15 @@
 #include "dpo/base/memory.h"
 #include "dpo/base/utf8.h"
 
+/* cJSON does not say why it gave up. */
+static _Thread_local bool no_memory;
+
 static void *cjson_get(size_t bytes)
 {
-    return dpo_memory_get((int64_t)bytes, 1);
+    void *block = dpo_memory_get((int64_t)bytes, 1);
+
+    if (block == NULL) no_memory = true;
+    return block;
 }
 
 /* cJSON's own memory is counted with ours. Its hooks are process-wide and setting them again is harmless. */
@@ -113,7 +119,9 @@ static dpo_status parse_clean(const char *source, const char *text, int64_t n_by
 {
     const char *end = text;
 
+    no_memory = false;
     *root = cJSON_ParseWithLengthOpts(text, (size_t)n_bytes + 1, &end, 0);
+    if (*root == NULL && no_memory) return dpo_memory_failed(n_bytes, 1, __FILE__, __LINE__);
     if (*root == NULL) {
         int64_t at = end - text < n_bytes ? end - text : n_bytes;
 

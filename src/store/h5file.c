@@ -9,7 +9,6 @@
 #include <unistd.h>
 
 #include "dpo/base/memory.h"
-#include "dpo/store/publish.h"
 #include "h5_checksum.h"
 #include "h5_file.h"
 #include "raw.h"
@@ -230,23 +229,6 @@ dpo_status dpo_h5_open(const dpo_grid *grid, const char *path, dpo_h5_access acc
     return status;
 }
 
-/* World rank 0's name for the temporary file on every rank. */
-static dpo_status name_temporary(const dpo_grid *grid, dpo_status local, dpo_h5_file *file)
-{
-    dpo_buffer name = {0};
-    char *own = NULL;
-
-    if (local == DPO_OK) local = dpo_file_temporary(file->path, &own);
-    if (local == DPO_OK && file->is_root) local = dpo_buffer_append_text(&name, own);
-    dpo_free(own);
-    dpo_status status = dpo_raw_share(grid, local, &name);
-
-    if (status == DPO_OK)
-        status = dpo_agree(grid, dpo_text_copy(dpo_buffer_text(&name), &file->temporary));
-    dpo_buffer_destroy(&name);
-    return status;
-}
-
 static void check_layout(const dpo_h5_layout *layout)
 {
     for (int64_t i = 0; i < layout->n_datasets; i++) {
@@ -262,7 +244,8 @@ static void check_layout(const dpo_h5_layout *layout)
 static dpo_status create_file(const dpo_grid *grid, dpo_status local, const dpo_h5_layout *layout,
                               dpo_h5_file *file)
 {
-    DPO_TRY(name_temporary(grid, local, file));
+    DPO_TRY(dpo_agree(grid, local));
+    DPO_TRY(dpo_raw_temporary(grid, file->path, &file->temporary));
     if (file->is_root) local = dpo_h5_lay_out(file->temporary, file->path, layout, &file->table);
     return join_file(grid, local, file);
 }

@@ -8,7 +8,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "dpo/base/memory.h"
 #include "dpo/comm/collective.h"
+#include "dpo/store/publish.h"
 
 /* One call transfers less than 2 GiB on Linux; smaller pieces also let signals in. */
 enum { PIECE_BYTES = 1 << 28 };
@@ -155,4 +157,21 @@ dpo_status dpo_raw_share(const dpo_grid *grid, dpo_status local, dpo_buffer *buf
     DPO_TRY(dpo_agree(grid, local));
     dpo_broadcast(grid, DPO_WORLD, 0, n_bytes, buffer->data);
     return DPO_OK;
+}
+
+dpo_status dpo_raw_temporary(const dpo_grid *grid, const char *path, char **temporary)
+{
+    dpo_buffer name = {0};
+    char *own = NULL;
+    dpo_status status = dpo_file_temporary(path, &own);
+
+    *temporary = NULL;
+    if (status == DPO_OK && dpo_grid_rank(grid, DPO_WORLD) == 0)
+        status = dpo_buffer_append_text(&name, own);
+    dpo_free(own);
+    status = dpo_raw_share(grid, status, &name);
+    if (status == DPO_OK)
+        status = dpo_agree(grid, dpo_text_copy(dpo_buffer_text(&name), temporary));
+    dpo_buffer_destroy(&name);
+    return status;
 }

@@ -58,4 +58,16 @@ DPO_MUST_CHECK dpo_status dpo_raw_rename(const char *temporary, const char *path
  */
 DPO_MUST_CHECK dpo_status dpo_raw_share(const dpo_grid *grid, dpo_status local, dpo_buffer *buffer);
 
+/**
+ * World rank 0's dpo_file_temporary() on every rank.
+ *
+ * \collective{all ranks of the grid}
+ * \param[in]  grid       The grid.
+ * \param[in]  path       Final name, the same on every rank.
+ * \param[out] temporary  Owned by the caller, for dpo_free(), also on error; NULL if there is none.
+ * \errors{DPO_ENOMEM}
+ */
+DPO_MUST_CHECK dpo_status dpo_raw_temporary(const dpo_grid *grid, const char *path,
+                                            char **temporary);
+
 #endif

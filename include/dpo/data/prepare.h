@@ -65,16 +65,16 @@ typedef struct {
 
 /** What was found; of all ranks. Counts are of examples unless they say otherwise. */
 typedef struct {
-    int64_t n_records;       /**< read from the files */
-    int64_t n_examples;      /**< kept */
-    int64_t n_responses;     /**< kept */
-    int64_t n_edges;         /**< kept */
-    int64_t prompt_tokens;   /**< kept, each prompt once */
-    int64_t response_tokens; /**< kept: these are trained on */
-    int64_t chosen_tokens;   /**< of responses that win a comparison */
-    int64_t rejected_tokens; /**< of responses that lose one */
-    int64_t separate_tokens; /**< what the sequences would have without shared prompts */
-    int64_t n_truncated;     /**< responses with less than all their tokens, or of their prompt's */
+    int64_t n_records;           /**< read from the files */
+    int64_t n_examples;          /**< kept */
+    int64_t n_responses;         /**< kept */
+    int64_t n_edges;             /**< kept */
+    int64_t prompt_tokens;       /**< kept, each prompt once */
+    int64_t response_tokens;     /**< kept: these are trained on */
+    int64_t chosen_tokens;       /**< of responses that win a comparison */
+    int64_t rejected_tokens;     /**< of responses that lose one */
+    int64_t separate_tokens;     /**< what the sequences would have without shared prompts */
+    int64_t n_truncated;         /**< with a sequence that was cut to max_length */
     int64_t n_dropped_too_long;  /**< truncation = drop */
     int64_t n_dropped_no_tokens; /**< nothing left of a response: the prompt fills max_length */
     int64_t n_dropped_empty;     /**< empty = drop */

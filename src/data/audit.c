@@ -79,7 +79,12 @@ static dpo_status summarise(const dpo_grid *grid, const dpo_buffer *local,
     int64_t *histogram;
 
     dpo_max_i64(grid, DPO_WORLD, 1, &n);
-    DPO_TRY(dpo_agree(grid, DPO_NEW(histogram, n)));
+    dpo_status status = dpo_agree(grid, DPO_NEW(histogram, n));
+
+    if (status != DPO_OK) {
+        dpo_free(histogram);
+        return status;
+    }
     for (int64_t i = 0; i < n_local; i++)
         histogram[i] = ((const int64_t *)local->data)[i];
     dpo_sum_i64(grid, DPO_WORLD, n, histogram);

@@ -107,8 +107,9 @@ dpo_status source_set_share(const dpo_grid *grid, const source_set *set, dpo_buf
     for (int64_t s = 0; s < set->n_sources; s++) {
         dpo_range own = dpo_range_intersect(mine, (dpo_range){before, before + set->ends[s]});
 
-        own.begin = own.begin < own.end ? own.begin - before : 0;
-        own.end = own.begin < own.end ? own.end - before : own.begin;
+        if (dpo_range_length(own) == 0) own = (dpo_range){before, before};
+        own.begin -= before;
+        own.end -= before;
         DPO_TRY(share_source(grid, set, s, own, records));
         before += set->ends[s];
     }

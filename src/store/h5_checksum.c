@@ -13,7 +13,6 @@
 
 #include "h5_checksum.h"
 
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -102,8 +101,8 @@ static dpo_status compare_checksum(const dpo_h5_file *file, const part *p, int64
 }
 
 /* Pieces of one dataset, whose first has number `first`, as far as they are in `mine`. */
-static dpo_status sum_part(const dpo_h5_file *file, int fd, const part *p, int64_t first,
-                           dpo_range mine, use_checksum use, void *memory)
+static dpo_status sum_part(const dpo_h5_file *file, const part *p, int64_t first, dpo_range mine,
+                           use_checksum use, void *memory)
 {
     dpo_range pieces = dpo_range_intersect(mine, (dpo_range){first, first + pieces_in(p)});
 
@@ -111,13 +110,13 @@ static dpo_status sum_part(const dpo_h5_file *file, int fd, const part *p, int64
         int64_t at = (piece - first) * DPO_H5_PIECE_BYTES;
         int64_t n = p->n_bytes - at < DPO_H5_PIECE_BYTES ? p->n_bytes - at : DPO_H5_PIECE_BYTES;
 
-        DPO_TRY(dpo_raw_read(fd, file->path, p->offset + at, n, memory));
+        DPO_TRY(dpo_raw_read(file->fd, file->path, p->offset + at, n, memory));
         DPO_TRY(use(file, p, at, piece, dpo_digest_of(memory, n).low));
     }
     return DPO_OK;
 }
 
-static dpo_status sum_mine(const dpo_grid *grid, const dpo_h5_file *file, int fd, use_checksum use)
+static dpo_status sum_mine(const dpo_grid *grid, const dpo_h5_file *file, use_checksum use)
 {
     part *parts;
     int64_t n_pieces;
@@ -131,7 +130,7 @@ static dpo_status sum_mine(const dpo_grid *grid, const dpo_h5_file *file, int fd
 
     status = DPO_NEW(memory, DPO_H5_PIECE_BYTES);
     for (int64_t i = 0; i < file->n_datasets && status == DPO_OK; i++) {
-        status = sum_part(file, fd, &parts[i], first, mine, use, memory);
+        status = sum_part(file, &parts[i], first, mine, use, memory);
         first += pieces_in(&parts[i]);
     }
     dpo_free(memory);
@@ -139,16 +138,9 @@ static dpo_status sum_mine(const dpo_grid *grid, const dpo_h5_file *file, int fd
     return status;
 }
 
-/* A fresh descriptor: a network file system may show an old one what it had before others wrote. */
 dpo_status dpo_h5_seal(const dpo_grid *grid, const dpo_h5_file *file)
 {
-    int fd;
-
-    DPO_TRY(dpo_raw_open(file->temporary, file->path, O_RDONLY, &fd));
-    dpo_status status = sum_mine(grid, file, fd, put_checksum);
-
-    dpo_raw_close(&fd);
-    return status;
+    return sum_mine(grid, file, put_checksum);
 }
 
 dpo_status dpo_h5_verify(const dpo_grid *grid, const dpo_h5_file *file)
@@ -156,5 +148,5 @@ dpo_status dpo_h5_verify(const dpo_grid *grid, const dpo_h5_file *file)
     if (file->kind != DPO_H5_SEALED)
         return DPO_FAIL(DPO_EDATA, "%s: carries no checksums, so it cannot be verified",
                         file->path);
-    return dpo_agree(grid, sum_mine(grid, file, file->fd, compare_checksum));
+    return dpo_agree(grid, sum_mine(grid, file, compare_checksum));
 }

@@ -64,6 +64,7 @@ static hid_t create_dataset(hid_t file, const dpo_h5_dataset *dataset)
                                        : H5Screate_simple(dataset->n_dims, dims, NULL);
 
     (void)H5Pset_create_intermediate_group(links, 1);
+    (void)H5Pset_obj_track_times(creation, 0);
     (void)H5Pset_layout(creation, H5D_CONTIGUOUS);
     (void)H5Pset_alloc_time(creation, H5D_ALLOC_TIME_EARLY);
     (void)H5Pset_fill_time(creation, H5D_FILL_TIME_NEVER);

@@ -193,6 +193,11 @@ static dpo_status list_datasets(dpo_h5_file *file)
     return DPO_OK;
 }
 
+static const char *present_name(const dpo_h5_file *file)
+{
+    return file->temporary != NULL ? file->temporary : file->path;
+}
+
 /* Gives every rank what world rank 0 found out, and opens the file on all of them. */
 static dpo_status join_file(const dpo_grid *grid, dpo_status local, dpo_h5_file *file)
 {
@@ -201,7 +206,7 @@ static dpo_status join_file(const dpo_grid *grid, dpo_status local, dpo_h5_file 
     DPO_TRY(dpo_raw_share(grid, DPO_OK, &file->table.texts));
     local = list_datasets(file);
     if (local == DPO_OK)
-        local = dpo_raw_open(file->temporary != NULL ? file->temporary : file->path, file->path,
+        local = dpo_raw_open(present_name(file), file->path,
                              file->access == DPO_H5_WRITE ? O_RDWR : O_RDONLY, &file->fd);
     return dpo_agree(grid, local);
 }
@@ -261,10 +266,22 @@ dpo_status dpo_h5_create(const dpo_grid *grid, const char *path, const dpo_h5_la
     return status;
 }
 
+/* A network file system shows a fresh descriptor what others have flushed, an old one maybe not. */
+static dpo_status open_afresh(dpo_h5_file *file)
+{
+    int fd;
+
+    DPO_TRY(dpo_raw_open(present_name(file), file->path, O_RDWR, &fd));
+    dpo_raw_close(&file->fd);
+    file->fd = fd;
+    return DPO_OK;
+}
+
 dpo_status dpo_h5_sync(const dpo_grid *grid, dpo_status local, dpo_h5_file *file)
 {
     if (local == DPO_OK) local = dpo_raw_flush(file->fd, file->path);
-    return dpo_agree(grid, local);
+    DPO_TRY(dpo_agree(grid, local));
+    return dpo_agree(grid, open_afresh(file));
 }
 
 /* The name moves to the file only when every rank's bytes are on the disk. */

@@ -68,9 +68,10 @@ dpo_digest dpo_reference_digest(int64_t n_prompt, const int32_t *prompt, int64_t
  * \param[in]  store     The store; R responses.
  * \param[out] digests   [R].
  * \param[out] n_tokens  [R].
+ * \errors{DPO_ENOMEM}
  */
-void dpo_reference_digests(const dpo_grid *grid, const dpo_token_store *store, dpo_digest *digests,
-                           int64_t *n_tokens);
+DPO_MUST_CHECK dpo_status dpo_reference_digests(const dpo_grid *grid, const dpo_token_store *store,
+                                                dpo_digest *digests, int64_t *n_tokens);
 
 /**
  * Opens a cache: makes the file if there is none, adds the wanted responses that are not in it (in

@@ -218,7 +218,7 @@ DPO_MUST_CHECK dpo_status dpo_h5_read(const dpo_h5_file *file, int64_t dataset, 
 DPO_MUST_CHECK dpo_status dpo_h5_map(dpo_h5_file *file, int64_t dataset, const void **data);
 
 /**
- * Waits until all that every rank wrote is on the disk.
+ * Waits until all that every rank wrote is on the disk and every rank can read it.
  *
  * \collective{all ranks of the grid}
  * \param[in]     grid   The grid.

@@ -88,6 +88,7 @@ static dpo_status read_folder(DIR *folder, const char *path, const char *prefix,
         const struct dirent *entry = readdir(folder);
 
         if (entry == NULL) return errno == 0 ? DPO_OK : dpo_raw_failed(path, "listed", errno, 0);
+        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0) continue;
         if (!has_ends(entry->d_name, prefix, suffix)) continue;
         DPO_TRY(dpo_buffer_append(names, entry->d_name, (int64_t)strlen(entry->d_name) + 1));
         ++*n_names;

@@ -7,403 +7,235 @@
  *   N tokens, H heads, K kv-heads, E head_dim, G = H / K query heads a kv-head;
  *   qkv [N, (H + 2K) E]: columns q [H E], k [K E], v [K E]; out [N, H E]; lse [N, H].
  *
- * Queries are cut into tiles of TILE_QUERIES tokens of one segment. A tile meets the keys of its own segment,
- * then those of its parent, and so on upwards, in pieces of TILE_KEYS. Scores exist for one piece.
+ * A task works on one query head with operands that lie together: keys and values were copied by the plan, the
+ * queries of a tile are copied, already scaled, into the thread's scratch, where its result grows too.
  *
- * Forward: a task is (tile, kv-head) and owns its rows of out. Backward: a task is (tree, query head), a
- * tree being a segment without parent and all below it; it owns the tree's rows of dq of that head, and
- * of dk and dv of that head, which are summed over the G heads of a kv-head afterwards. So every number has
- * one owner and one order of sums, however many threads there are.
+ * Forward: a task is (tile, head) and owns its rows of out. Backward: a task is (tree, head) and owns the
+ * tree's rows of dq, dk and dv of that head; dk and dv are summed over the G heads of a kv-head afterwards.
+ * So every number has one owner and one order of sums, however many threads there are.
  */
-#include "dpo/math/attention.h"
-
 #include <float.h>
 #include <math.h>
 #include <omp.h>
 #include <string.h>
 
-#include "dpo/base/memory.h"
-#include "kernels/kernels.h"
+#include "attention_plan.h"
 #include "onednn.h"
 
-enum { TILE_QUERIES = 64, TILE_KEYS = 256 };
-/* So that of every piece of its own segment a query sees at least one key. */
-_Static_assert(TILE_KEYS % TILE_QUERIES == 0, "a tile of queries lies within one piece of keys");
-
-/* Queries [begin, end) of one segment; root is the segment at the top of its tree. */
+/* One tile and one query head; qkv and the others point to row 0 of the whole arrays. */
 typedef struct {
-    int64_t begin, end, segment, root;
-} query_tile;
+    const dpo_attention *attention;
+    const dpo_segments *segments;
+    const query_tile *tile;
+    int64_t head, n_queries;
+    thread_scratch *scratch;
+} task;
 
-/* Keys [begin, end) of a segment that a tile attends to. */
-typedef struct {
-    int64_t begin, end, segment;
-    int64_t segment_end; /* end of the visible part of the segment */
-} key_piece;
-
-/* What one thread needs. */
-typedef struct {
-    float s[TILE_QUERIES * TILE_KEYS];  /* scores, then probabilities */
-    float dp[TILE_QUERIES * TILE_KEYS]; /* dL/dp, then dL/ds */
-    float max[TILE_QUERIES], sum[TILE_QUERIES], delta[TILE_QUERIES];
-} thread_scratch;
-
-/*
- * Invariant after plan_tiles(): the tiles of tree t are tile[tree_begin[t], tree_begin[t + 1]), in the order
- * of their tokens.
- */
-struct dpo_attention {
-    int64_t n_heads, n_kv_heads, head_dim;
-    int64_t group;     /* G */
-    int64_t qkv_width; /* (H + 2K) E */
-    int64_t out_width; /* H E */
-    int64_t max_tokens;
-    int n_threads;
-    float scale; /* 1 / sqrt(E) */
-    const dpo_kernels *kernels;
-    int64_t n_tiles, n_trees;
-    query_tile *tile;        /* [max_tokens] */
-    int64_t *tree_begin;     /* [max_tokens + 1] */
-    thread_scratch *scratch; /* [n_threads] */
-    float *dkv;              /* [max_tokens, 2 H E] dk, dv by query head; empty if G = 1 */
-};
-
-/* Where a task adds dk and dv of its head. */
-typedef struct {
-    float *dk, *dv;
-    int64_t stride;
-} kv_gradients;
-
-static dpo_status allocate(dpo_attention *attention)
+static task make_task(const dpo_attention *attention, const dpo_segments *segments, int64_t tile,
+                      int64_t head)
 {
-    int64_t by_query_head = attention->group > 1 ? 2 * attention->out_width : 0;
+    const query_tile *queries = &attention->tile[tile];
 
-    DPO_TRY(DPO_NEW(attention->tile, attention->max_tokens));
-    DPO_TRY(DPO_NEW(attention->tree_begin, attention->max_tokens + 1));
-    DPO_TRY(DPO_NEW(attention->scratch, attention->n_threads));
-    return DPO_NEW(attention->dkv, attention->max_tokens * by_query_head);
+    return (task){attention,
+                  segments,
+                  queries,
+                  head,
+                  queries->end - queries->begin,
+                  &attention->scratch[omp_get_thread_num()]};
 }
 
-dpo_status dpo_attention_create(const dpo_attention_shape *shape, int64_t max_tokens,
-                                dpo_attention **attention)
+/* Rows of head `head` from token `token` on in an array [heads, max_tokens, E]. */
+static float *head_rows(const dpo_attention *attention, float *array, int64_t head, int64_t token)
 {
-    DPO_ASSERT(shape->n_kv_heads > 0 && shape->n_heads > 0 && shape->head_dim > 0);
-    DPO_ASSERT(shape->n_heads % shape->n_kv_heads == 0 && max_tokens > 0);
-    DPO_TRY(DPO_NEW(*attention, 1));
-    **attention = (dpo_attention){
-        .n_heads = shape->n_heads,
-        .n_kv_heads = shape->n_kv_heads,
-        .head_dim = shape->head_dim,
-        .group = shape->n_heads / shape->n_kv_heads,
-        .qkv_width = (shape->n_heads + 2 * shape->n_kv_heads) * shape->head_dim,
-        .out_width = shape->n_heads * shape->head_dim,
-        .max_tokens = max_tokens,
-        .n_threads = omp_get_max_threads(),
-        .scale = (float)(1.0 / sqrt((double)shape->head_dim)),
-        .kernels = dpo_kernels_get(),
-    };
-    dpo_status status = allocate(*attention);
-
-    if (status != DPO_OK) dpo_attention_destroy(attention);
-    return status;
+    return array + (head * attention->max_tokens + token) * attention->head_dim;
 }
 
-void dpo_attention_destroy(dpo_attention **attention)
+static dpo_matrix keys_of(const task *t, const key_piece *piece, float *array, int transposed)
 {
-    if (*attention == NULL) return;
-    dpo_free((*attention)->tile);
-    dpo_free((*attention)->tree_begin);
-    dpo_free((*attention)->scratch);
-    dpo_free((*attention)->dkv);
-    dpo_free(*attention);
-    *attention = NULL;
+    int64_t kv = t->head / t->attention->group;
+
+    return (dpo_matrix){head_rows(t->attention, array, kv, piece->begin), t->attention->head_dim,
+                        transposed};
 }
 
-/* Trees mostly lie one behind the other, and then nothing moves. */
-static void sort_by_tree(query_tile *tile, int64_t n_tiles)
+/* to[i] = a from[i] for the tile's rows of E elements. */
+static void copy_rows(const task *t, float a, const float *from, int64_t from_stride, float *to,
+                      int64_t to_stride)
 {
-    for (int64_t i = 1; i < n_tiles; i++) {
-        query_tile moving = tile[i];
-        int64_t j = i;
-
-        for (; j > 0 && tile[j - 1].root > moving.root; j--)
-            tile[j] = tile[j - 1];
-        tile[j] = moving;
-    }
+    for (int64_t i = 0; i < t->n_queries; i++)
+        t->attention->kernels->scale(t->attention->head_dim, a, from + i * from_stride,
+                                     to + i * to_stride);
 }
 
-static void cut_segment(dpo_attention *attention, const dpo_segments *segments, int64_t segment)
+/* The tile's queries, scaled, into the scratch. */
+static void copy_queries(const task *t, const float *qkv)
 {
-    int64_t end = segments->begin[segment + 1], root = segment;
+    const dpo_attention *attention = t->attention;
 
-    while (segments->parent[root] >= 0)
-        root = segments->parent[root];
-    for (int64_t begin = segments->begin[segment]; begin < end; begin += TILE_QUERIES)
-        attention->tile[attention->n_tiles++] = (query_tile){
-            begin, begin + TILE_QUERIES < end ? begin + TILE_QUERIES : end, segment, root};
+    copy_rows(t, attention->scale,
+              qkv + t->tile->begin * attention->qkv_width + t->head * attention->head_dim,
+              attention->qkv_width, t->scratch->q, attention->head_dim);
 }
 
-static void plan_tiles(dpo_attention *attention, const dpo_segments *segments)
+/* product [queries of the tile, keys of the piece] = rows times keys^T. */
+static void multiply_rows(const task *t, const key_piece *piece, const float *rows, float *keys,
+                          float *product)
 {
-    DPO_ASSERT(dpo_segments_n_tokens(segments) <= attention->max_tokens);
-    attention->n_tiles = attention->n_trees = 0;
-    for (int64_t segment = 0; segment < segments->n_segments; segment++)
-        cut_segment(attention, segments, segment);
-    sort_by_tree(attention->tile, attention->n_tiles);
-    for (int64_t i = 0; i < attention->n_tiles; i++)
-        if (i == 0 || attention->tile[i].root != attention->tile[i - 1].root)
-            attention->tree_begin[attention->n_trees++] = i;
-    attention->tree_begin[attention->n_trees] = attention->n_tiles;
+    int64_t n_keys = piece->end - piece->begin, head_dim = t->attention->head_dim;
+
+    dpo_gemm(t->n_queries, n_keys, head_dim, (dpo_matrix){rows, head_dim, 0},
+             keys_of(t, piece, keys, 1), 0.0f, product, n_keys);
 }
 
-/* An empty piece in front of the first one. */
-static key_piece before_keys(const dpo_segments *segments, const query_tile *tile)
+/* The scratch's out (=|+=) scores times keys (or values). */
+static void add_to_out(const task *t, const key_piece *piece, const float *scores, float *keys,
+                       int is_first)
 {
-    int64_t begin = segments->begin[tile->segment];
+    int64_t n_keys = piece->end - piece->begin, head_dim = t->attention->head_dim;
 
-    return (key_piece){begin, begin, tile->segment, tile->end};
-}
-
-/* The next piece, upwards in the tree; 0 if there is none. */
-static int next_keys(const dpo_segments *segments, key_piece *piece)
-{
-    piece->begin = piece->end;
-    while (piece->begin == piece->segment_end) {
-        piece->segment = segments->parent[piece->segment];
-        if (piece->segment < 0) return 0;
-        piece->begin = segments->begin[piece->segment];
-        piece->segment_end = segments->begin[piece->segment + 1];
-    }
-    piece->end = piece->begin + TILE_KEYS < piece->segment_end ? piece->begin + TILE_KEYS
-                                                               : piece->segment_end;
-    return 1;
-}
-
-/* How many keys of a piece a query sees, from the first one on: all of another segment, its own causally. */
-static int64_t n_visible(const query_tile *tile, const key_piece *piece, int64_t query)
-{
-    int64_t width = piece->end - piece->begin;
-    int64_t causal = query + 1 - piece->begin;
-
-    return piece->segment != tile->segment || causal > width ? width : causal;
-}
-
-/* Columns of a head in qkv. */
-static const float *queries(const dpo_attention *attention, const float *qkv, int64_t head)
-{
-    return qkv + head * attention->head_dim;
-}
-
-static const float *keys(const dpo_attention *attention, const float *qkv, int64_t head)
-{
-    return qkv + (attention->n_heads + head / attention->group) * attention->head_dim;
-}
-
-static const float *values(const dpo_attention *attention, const float *qkv, int64_t head)
-{
-    return keys(attention, qkv, head) + attention->n_kv_heads * attention->head_dim;
-}
-
-/* scores [queries of the tile, keys of the piece] = rows of a times rows of b. */
-static void multiply_rows(const dpo_attention *attention, const query_tile *tile,
-                          const key_piece *piece, dpo_matrix a, dpo_matrix b, float *scores)
-{
-    int64_t width = piece->end - piece->begin;
-
-    a.data += tile->begin * a.stride;
-    b.data += piece->begin * b.stride;
-    dpo_gemm(tile->end - tile->begin, width, attention->head_dim, a, b, 0.0f, scores, width);
+    dpo_gemm(t->n_queries, head_dim, n_keys, (dpo_matrix){scores, n_keys, 0},
+             keys_of(t, piece, keys, 0), is_first ? 0.0f : 1.0f, t->scratch->out, head_dim);
 }
 
 /* Scores become probabilities up to the factor that is known at the end; out is carried on. */
-static void absorb_scores(const dpo_attention *attention, const query_tile *tile,
-                          const key_piece *piece, thread_scratch *scratch, float *out)
+static void absorb_scores(const task *t, const key_piece *piece, int is_first)
 {
-    int64_t width = piece->end - piece->begin;
+    const dpo_kernels *kernels = t->attention->kernels;
+    int64_t n_keys = piece->end - piece->begin, head_dim = t->attention->head_dim;
 
-    for (int64_t i = 0; i < tile->end - tile->begin; i++) {
-        float *s = scratch->s + i * width;
-        int64_t visible = n_visible(tile, piece, tile->begin + i);
-        float factor = attention->kernels->softmax_step(visible, attention->scale, s,
-                                                        &scratch->max[i], &scratch->sum[i]);
+    for (int64_t i = 0; i < t->n_queries; i++) {
+        float *s = t->scratch->s + i * n_keys, *out = t->scratch->out + i * head_dim;
+        int64_t visible = n_visible(t->tile, piece, t->tile->begin + i);
+        float factor = kernels->softmax_step(visible, s, &t->scratch->max[i], &t->scratch->sum[i]);
 
-        memset(s + visible, 0, (size_t)(width - visible) * sizeof *s);
-        if (factor != 1.0f)
-            attention->kernels->scale(attention->head_dim, factor,
-                                      out + (tile->begin + i) * attention->out_width);
+        memset(s + visible, 0, (size_t)(n_keys - visible) * sizeof *s);
+        if (!is_first && factor != 1.0f) kernels->scale(head_dim, factor, out, out);
     }
 }
 
-static void start_rows(const dpo_attention *attention, const query_tile *tile,
-                       thread_scratch *scratch, float *out)
+static void finish_rows(const task *t, float *out, float *lse)
 {
-    for (int64_t i = 0; i < tile->end - tile->begin; i++) {
-        scratch->max[i] = -FLT_MAX;
-        scratch->sum[i] = 0.0f;
-        memset(out + (tile->begin + i) * attention->out_width, 0,
-               (size_t)attention->head_dim * sizeof *out);
+    const dpo_attention *attention = t->attention;
+    int64_t head_dim = attention->head_dim;
+
+    for (int64_t i = 0; i < t->n_queries; i++) {
+        int64_t row = t->tile->begin + i;
+        float sum = t->scratch->sum[i];
+
+        attention->kernels->scale(head_dim, 1.0f / sum, t->scratch->out + i * head_dim,
+                                  out + row * attention->out_width + t->head * head_dim);
+        lse[row * attention->n_heads + t->head] = t->scratch->max[i] + logf(sum);
     }
 }
 
-static void finish_rows(const dpo_attention *attention, const query_tile *tile,
-                        const thread_scratch *scratch, float *out, float *lse)
+static void forward_task(const task *t, const float *qkv, float *out, float *lse)
 {
-    for (int64_t i = 0; i < tile->end - tile->begin; i++) {
-        int64_t row = tile->begin + i;
+    key_piece piece = dpo_attention_before_keys(t->segments, t->tile);
 
-        attention->kernels->scale(attention->head_dim, 1.0f / scratch->sum[i],
-                                  out + row * attention->out_width);
-        lse[row * attention->n_heads] = scratch->max[i] + logf(scratch->sum[i]);
+    copy_queries(t, qkv);
+    for (int64_t i = 0; i < t->n_queries; i++) {
+        t->scratch->max[i] = -FLT_MAX;
+        t->scratch->sum[i] = 0.0f;
     }
-}
-
-/* One tile and one query head; out and lse point to the head's columns. */
-static void forward_tile(const dpo_attention *attention, const dpo_segments *segments,
-                         const query_tile *tile, int64_t head, const float *qkv,
-                         thread_scratch *scratch, float *out, float *lse)
-{
-    dpo_matrix q = {queries(attention, qkv, head), attention->qkv_width, 0};
-    dpo_matrix k = {keys(attention, qkv, head), attention->qkv_width, 1};
-    const float *v = values(attention, qkv, head);
-    key_piece piece = before_keys(segments, tile);
-
-    start_rows(attention, tile, scratch, out);
-    while (next_keys(segments, &piece)) {
-        int64_t width = piece.end - piece.begin;
-
-        multiply_rows(attention, tile, &piece, q, k, scratch->s);
-        absorb_scores(attention, tile, &piece, scratch, out);
-        dpo_gemm(tile->end - tile->begin, attention->head_dim, width,
-                 (dpo_matrix){scratch->s, width, 0},
-                 (dpo_matrix){v + piece.begin * attention->qkv_width, attention->qkv_width, 0},
-                 1.0f, out + tile->begin * attention->out_width, attention->out_width);
+    for (int is_first = 1; dpo_attention_next_keys(t->segments, &piece); is_first = 0) {
+        multiply_rows(t, &piece, t->scratch->q, t->attention->key, t->scratch->s);
+        absorb_scores(t, &piece, is_first);
+        add_to_out(t, &piece, t->scratch->s, t->attention->value, is_first);
     }
-    finish_rows(attention, tile, scratch, out, lse);
+    finish_rows(t, out, lse);
 }
 
 /* The last tiles of a segment have most keys and go first. */
 void dpo_attention_forward(dpo_attention *attention, const dpo_segments *segments, const float *qkv,
                            float *out, float *lse)
 {
-    plan_tiles(attention, segments);
-    int64_t n_tasks = attention->n_tiles * attention->n_kv_heads;
+    dpo_attention_plan_run(attention, segments, qkv);
+    int64_t n_tasks = attention->n_tiles * attention->n_heads;
 
 #pragma omp parallel for schedule(dynamic) num_threads(attention->n_threads)
-    for (int64_t task = n_tasks - 1; task >= 0; task--) {
-        const query_tile *tile = &attention->tile[task / attention->n_kv_heads];
-        int64_t first = task % attention->n_kv_heads * attention->group;
-        thread_scratch *scratch = &attention->scratch[omp_get_thread_num()];
+    for (int64_t i = n_tasks - 1; i >= 0; i--) {
+        task t = make_task(attention, segments, i / attention->n_heads, i % attention->n_heads);
 
-        for (int64_t head = first; head < first + attention->group; head++)
-            forward_tile(attention, segments, tile, head, qkv, scratch,
-                         out + head * attention->head_dim, lse + head);
+        forward_task(&t, qkv, out, lse);
+    }
+}
+
+/* Rows of out and dout of the tile: delta, and dout into the scratch. */
+static void copy_gradients(const task *t, const float *out, const float *dout)
+{
+    const dpo_attention *attention = t->attention;
+    int64_t head_dim = attention->head_dim;
+
+    for (int64_t i = 0; i < t->n_queries; i++) {
+        int64_t offset = (t->tile->begin + i) * attention->out_width + t->head * head_dim;
+
+        t->scratch->delta[i] = attention->kernels->dot(head_dim, out + offset, dout + offset);
+        memcpy(t->scratch->dout + i * head_dim, dout + offset, (size_t)head_dim * sizeof *dout);
     }
 }
 
 /* Probabilities into s, dL/ds into dp. */
-static void differentiate_scores(const dpo_attention *attention, const query_tile *tile,
-                                 const key_piece *piece, const float *lse, thread_scratch *scratch)
+static void differentiate_scores(const task *t, const key_piece *piece, const float *lse)
 {
-    int64_t width = piece->end - piece->begin;
+    const dpo_attention *attention = t->attention;
+    int64_t n_keys = piece->end - piece->begin;
 
-    for (int64_t i = 0; i < tile->end - tile->begin; i++) {
-        float *s = scratch->s + i * width, *dp = scratch->dp + i * width;
-        int64_t visible = n_visible(tile, piece, tile->begin + i);
-        size_t hidden_bytes = (size_t)(width - visible) * sizeof *s;
+    for (int64_t i = 0; i < t->n_queries; i++) {
+        float *s = t->scratch->s + i * n_keys, *dp = t->scratch->dp + i * n_keys;
+        int64_t row = t->tile->begin + i, visible = n_visible(t->tile, piece, row);
+        size_t hidden_bytes = (size_t)(n_keys - visible) * sizeof *s;
 
-        attention->kernels->softmax_backward(visible, attention->scale,
-                                             lse[(tile->begin + i) * attention->n_heads],
-                                             scratch->delta[i], s, dp);
+        attention->kernels->softmax_backward(visible, lse[row * attention->n_heads + t->head],
+                                             t->scratch->delta[i], s, dp);
         memset(s + visible, 0, hidden_bytes);
         memset(dp + visible, 0, hidden_bytes);
     }
 }
 
-/* rows of the piece (+)= scores^T times the tile's rows of b. */
-static void add_to_keys(const dpo_attention *attention, const query_tile *tile,
-                        const key_piece *piece, const float *scores, dpo_matrix b,
-                        const kv_gradients *target, float *gradient)
+/* Rows of the piece in dkey or dvalue += scores^T rows. */
+static void add_to_keys(const task *t, const key_piece *piece, const float *scores,
+                        const float *rows, float *gradient)
 {
-    int64_t width = piece->end - piece->begin;
+    int64_t n_keys = piece->end - piece->begin, head_dim = t->attention->head_dim;
 
-    b.data += tile->begin * b.stride;
-    dpo_gemm(width, attention->head_dim, tile->end - tile->begin, (dpo_matrix){scores, width, 1}, b,
-             1.0f, gradient + piece->begin * target->stride, target->stride);
+    dpo_gemm(n_keys, head_dim, t->n_queries, (dpo_matrix){scores, n_keys, 1},
+             (dpo_matrix){rows, head_dim, 0}, 1.0f,
+             head_rows(t->attention, gradient, t->head, piece->begin), head_dim);
 }
 
-static void start_backward_rows(const dpo_attention *attention, const query_tile *tile,
-                                const float *out, const float *dout, thread_scratch *scratch)
+/* s and ds are those of scaled queries, so dk takes the scaled ones and dq is scaled at the end. */
+static void backward_task(const task *t, const float *qkv, const float *out, const float *lse,
+                          const float *dout, float *dqkv)
 {
-    for (int64_t i = 0; i < tile->end - tile->begin; i++) {
-        int64_t offset = (tile->begin + i) * attention->out_width;
+    const dpo_attention *attention = t->attention;
+    int64_t width = attention->qkv_width, head_dim = attention->head_dim;
+    thread_scratch *scratch = t->scratch;
+    key_piece piece = dpo_attention_before_keys(t->segments, t->tile);
 
-        scratch->delta[i] =
-            attention->kernels->dot(attention->head_dim, out + offset, dout + offset);
+    copy_queries(t, qkv);
+    copy_gradients(t, out, dout);
+    for (int is_first = 1; dpo_attention_next_keys(t->segments, &piece); is_first = 0) {
+        multiply_rows(t, &piece, scratch->q, attention->key, scratch->s);
+        multiply_rows(t, &piece, scratch->dout, attention->value, scratch->dp);
+        differentiate_scores(t, &piece, lse);
+        add_to_keys(t, &piece, scratch->s, scratch->dout, attention->dvalue);
+        add_to_keys(t, &piece, scratch->dp, scratch->q, attention->dkey);
+        add_to_out(t, &piece, scratch->dp, attention->key, is_first);
     }
+    copy_rows(t, attention->scale, scratch->out, head_dim,
+              dqkv + t->tile->begin * width + t->head * head_dim, width);
 }
 
-/* What all backward tasks share; gradients are those of dqkv. */
-typedef struct {
-    const dpo_segments *segments;
-    const float *qkv, *out, *lse, *dout;
-    float *dqkv;
-} backward_arguments;
-
-/* One tile and one query head: dq of the tile, and its part of dk and dv. */
-static void backward_tile(const dpo_attention *attention, const backward_arguments *arguments,
-                          const query_tile *tile, int64_t head, const kv_gradients *target,
-                          thread_scratch *scratch)
+/* dk, dv of the tokens of a tree in one head. */
+static void clear_tree(const dpo_attention *attention, int64_t tree, int64_t head)
 {
-    int64_t width = attention->qkv_width, n_queries = tile->end - tile->begin;
-    int64_t column = head * attention->head_dim;
-    dpo_matrix q = {queries(attention, arguments->qkv, head), width, 0};
-    dpo_matrix k = {keys(attention, arguments->qkv, head), width, 1};
-    dpo_matrix v = {values(attention, arguments->qkv, head), width, 1};
-    dpo_matrix dout = {arguments->dout + column, attention->out_width, 0};
-    float *dq = arguments->dqkv + column + tile->begin * width, beta = 0.0f;
-    key_piece piece = before_keys(arguments->segments, tile);
+    for (int64_t i = attention->tree_begin[tree]; i < attention->tree_begin[tree + 1]; i++) {
+        const query_tile *tile = &attention->tile[i];
+        size_t bytes = (size_t)((tile->end - tile->begin) * attention->head_dim) * sizeof(float);
 
-    start_backward_rows(attention, tile, arguments->out + column, dout.data, scratch);
-    for (; next_keys(arguments->segments, &piece); beta = 1.0f) {
-        int64_t n_keys = piece.end - piece.begin;
-
-        multiply_rows(attention, tile, &piece, q, k, scratch->s);
-        multiply_rows(attention, tile, &piece, dout, v, scratch->dp);
-        differentiate_scores(attention, tile, &piece, arguments->lse + head, scratch);
-        add_to_keys(attention, tile, &piece, scratch->s, dout, target, target->dv);
-        add_to_keys(attention, tile, &piece, scratch->dp, q, target, target->dk);
-        dpo_gemm(n_queries, attention->head_dim, n_keys, (dpo_matrix){scratch->dp, n_keys, 0},
-                 (dpo_matrix){k.data + piece.begin * width, width, 0}, beta, dq, width);
+        memset(head_rows(attention, attention->dkey, head, tile->begin), 0, bytes);
+        memset(head_rows(attention, attention->dvalue, head, tile->begin), 0, bytes);
     }
-}
-
-static kv_gradients gradients_of_head(const dpo_attention *attention, float *dqkv, int64_t head)
-{
-    int64_t column = head * attention->head_dim, out_width = attention->out_width;
-
-    if (attention->group > 1)
-        return (kv_gradients){attention->dkv + column, attention->dkv + out_width + column,
-                              2 * out_width};
-    return (kv_gradients){dqkv + out_width + column, dqkv + 2 * out_width + column,
-                          attention->qkv_width};
-}
-
-/* One tree and one query head. */
-static void backward_tree(const dpo_attention *attention, const backward_arguments *arguments,
-                          int64_t tree, int64_t head, thread_scratch *scratch)
-{
-    kv_gradients target = gradients_of_head(attention, arguments->dqkv, head);
-    size_t head_bytes = (size_t)attention->head_dim * sizeof(float);
-    const query_tile *begin = attention->tile + attention->tree_begin[tree];
-    const query_tile *end = attention->tile + attention->tree_begin[tree + 1];
-
-    for (const query_tile *tile = begin; tile < end; tile++)
-        for (int64_t row = tile->begin; row < tile->end; row++) {
-            memset(target.dk + row * target.stride, 0, head_bytes);
-            memset(target.dv + row * target.stride, 0, head_bytes);
-        }
-    for (const query_tile *tile = begin; tile < end; tile++)
-        backward_tile(attention, arguments, tile, head, &target, scratch);
 }
 
 /* dk, dv of a kv-head: the sum over the query heads of its group. */
@@ -412,76 +244,34 @@ static void sum_groups(const dpo_attention *attention, int64_t n_tokens, float *
     int64_t head_dim = attention->head_dim, n_heads = attention->n_heads;
 
 #pragma omp parallel for schedule(static) num_threads(attention->n_threads)
-    for (int64_t n = 0; n < n_tokens; n++) {
-        const float *from = attention->dkv + n * 2 * attention->out_width;
-        float *to = dqkv + n * attention->qkv_width + attention->out_width;
-
+    for (int64_t n = 0; n < n_tokens; n++)
         for (int64_t head = 0; head < 2 * n_heads; head++) {
-            float *sum = to + head / attention->group * head_dim;
+            const float *part = head_rows(attention, attention->dkey, head, n);
+            float *sum = dqkv + n * attention->qkv_width + attention->out_width +
+                         head / attention->group * head_dim;
 
             if (head % attention->group == 0)
-                memcpy(sum, from + head * head_dim, (size_t)head_dim * sizeof *sum);
+                memcpy(sum, part, (size_t)head_dim * sizeof *sum);
             else
-                attention->kernels->add(head_dim, from + head * head_dim, sum);
+                attention->kernels->add(head_dim, part, sum);
         }
-    }
 }
 
 void dpo_attention_backward(dpo_attention *attention, const dpo_segments *segments,
                             const float *qkv, const float *out, const float *lse, const float *dout,
                             float *dqkv)
 {
-    backward_arguments arguments = {segments, qkv, out, lse, dout, dqkv};
-
-    plan_tiles(attention, segments);
+    dpo_attention_plan_run(attention, segments, qkv);
 #pragma omp parallel for collapse(2) schedule(dynamic) num_threads(attention->n_threads)
     for (int64_t tree = 0; tree < attention->n_trees; tree++)
-        for (int64_t head = 0; head < attention->n_heads; head++)
-            backward_tree(attention, &arguments, tree, head,
-                          &attention->scratch[omp_get_thread_num()]);
-    if (attention->group > 1) sum_groups(attention, dpo_segments_n_tokens(segments), dqkv);
-}
+        for (int64_t head = 0; head < attention->n_heads; head++) {
+            clear_tree(attention, tree, head);
+            for (int64_t i = attention->tree_begin[tree]; i < attention->tree_begin[tree + 1];
+                 i++) {
+                task t = make_task(attention, segments, i, head);
 
-/* One query head against a cache of n_keys rows. */
-static void decode_head(const dpo_attention *attention, int64_t n_keys, const float *q,
-                        const float *key, const float *value, thread_scratch *scratch, float *out)
-{
-    const dpo_kernels *kernels = attention->kernels;
-    int64_t stride = attention->n_kv_heads * attention->head_dim;
-    float max = -FLT_MAX, sum = 0.0f;
-
-    memset(out, 0, (size_t)attention->head_dim * sizeof *out);
-    for (int64_t begin = 0; begin < n_keys; begin += TILE_KEYS) {
-        int64_t n = begin + TILE_KEYS < n_keys ? TILE_KEYS : n_keys - begin;
-
-        kernels->key_scores(n, attention->head_dim, stride, q, key + begin * stride, scratch->s);
-        kernels->scale(attention->head_dim,
-                       kernels->softmax_step(n, attention->scale, scratch->s, &max, &sum), out);
-        kernels->value_sum(n, attention->head_dim, stride, scratch->s, value + begin * stride, out);
-    }
-    kernels->scale(attention->head_dim, 1.0f / sum, out);
-}
-
-void dpo_attention_decode(dpo_attention *attention, int64_t n_sequences, const float *qkv,
-                          const int64_t *length, float *const *key_cache, float *const *value_cache,
-                          float *out)
-{
-    int64_t n_kv_heads = attention->n_kv_heads, head_dim = attention->head_dim;
-    size_t head_bytes = (size_t)head_dim * sizeof *out;
-
-#pragma omp parallel for collapse(2) schedule(static) num_threads(attention->n_threads)
-    for (int64_t b = 0; b < n_sequences; b++)
-        for (int64_t kv = 0; kv < n_kv_heads; kv++) {
-            const float *row = qkv + b * attention->qkv_width;
-            int64_t first = kv * attention->group, offset = kv * head_dim;
-            int64_t end = length[b] * n_kv_heads * head_dim + offset;
-
-            memcpy(key_cache[b] + end, keys(attention, row, first), head_bytes);
-            memcpy(value_cache[b] + end, values(attention, row, first), head_bytes);
-            for (int64_t head = first; head < first + attention->group; head++)
-                decode_head(attention, length[b] + 1, queries(attention, row, head),
-                            key_cache[b] + offset, value_cache[b] + offset,
-                            &attention->scratch[omp_get_thread_num()],
-                            out + b * attention->out_width + head * head_dim);
+                backward_task(&t, qkv, out, lse, dout, dqkv);
+            }
         }
+    sum_groups(attention, dpo_segments_n_tokens(segments), dqkv);
 }

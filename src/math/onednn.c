@@ -10,6 +10,7 @@
 #include <dnnl.h>
 #include <dnnl_debug.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "dpo/base/status.h"
 
@@ -45,5 +46,8 @@ const char *dpo_onednn_version(void)
 
 const char *dpo_onednn_cpu(void)
 {
-    return dnnl_cpu_isa2str(dnnl_get_effective_cpu_isa());
+    static const char prefix[] = "cpu_isa_";
+    const char *name = dnnl_cpu_isa2str(dnnl_get_effective_cpu_isa());
+
+    return strncmp(name, prefix, strlen(prefix)) == 0 ? name + strlen(prefix) : name;
 }

@@ -323,7 +323,7 @@ static void lack_of_memory_leaves_nothing(void **state)
     dpo_attention_shape shape = {4, 2, 4};
     dpo_attention *attention;
 
-    for (int i = 1; i <= 5; i++) {
+    for (int i = 1; i <= 7; i++) {
         dpo_memory_fail_after(i);
         assert_int_equal(dpo_attention_create(&shape, 100, &attention), DPO_ENOMEM);
         assert_null(attention);

@@ -9,7 +9,7 @@ void KERNEL(exp_run)(int64_t n, const float *x, float *y)
 {
 #pragma omp simd
     for (int64_t i = 0; i < n; i++)
-        y[i] = exp_f32(x[i]);
+        y[i] = exp_any(x[i]);
 }
 
 void KERNEL(sigmoid_run)(int64_t n, const float *x, float *y)
@@ -26,18 +26,18 @@ void KERNEL(add)(int64_t n, const float *restrict x, float *restrict y)
         y[i] += x[i];
 }
 
-void KERNEL(scale)(int64_t n, float a, float *restrict x)
+void KERNEL(scale)(int64_t n, float a, const float *x, float *y)
 {
 #pragma omp simd
     for (int64_t i = 0; i < n; i++)
-        x[i] *= a;
+        y[i] = a * x[i];
 }
 
 void KERNEL(exp_scaled)(int64_t n, float a, float shift, float *restrict x)
 {
 #pragma omp simd
     for (int64_t i = 0; i < n; i++)
-        x[i] = a * exp_f32(x[i] - shift);
+        x[i] = a * exp_falling(x[i] - shift);
 }
 
 void KERNEL(swiglu_forward)(int64_t n, const float *restrict gate, const float *restrict up,

@@ -13,56 +13,54 @@
 #include <stdint.h>
 
 /* One row per kernel: result, name, parameters. n is a length, stride a distance between rows. */
-#define DPO_KERNEL_LIST(ENTRY)                                                                      \
-    /* y = exp(x); y may be x */                                                                    \
-    ENTRY(void, exp_run, (int64_t n, const float *x, float *y))                                     \
-    /* y = 1 / (1 + exp(-x)); y may be x */                                                         \
-    ENTRY(void, sigmoid_run, (int64_t n, const float *x, float *y))                                 \
-    /* y += x */                                                                                    \
-    ENTRY(void, add, (int64_t n, const float *x, float *y))                                         \
-    /* x *= a */                                                                                    \
-    ENTRY(void, scale, (int64_t n, float a, float *x))                                              \
-    /* sum of x y */                                                                                \
-    ENTRY(float, dot, (int64_t n, const float *x, const float *y))                                  \
-    /* largest of x, n > 0 */                                                                       \
-    ENTRY(float, largest, (int64_t n, const float *x))                                              \
-    /* sum of exp(x - shift) */                                                                     \
-    ENTRY(float, exp_sum, (int64_t n, float shift, const float *x))                                 \
-    /* x = a exp(x - shift) */                                                                      \
-    ENTRY(void, exp_scaled, (int64_t n, float a, float shift, float *x))                            \
-    /* y = silu(gate) up */                                                                         \
-    ENTRY(void, swiglu_forward, (int64_t n, const float *gate, const float *up, float *y))          \
-    /* dgate and dup may be gate and up */                                                          \
-    ENTRY(void, swiglu_backward,                                                                    \
-          (int64_t n, const float *gate, const float *up, const float *dy, float *dgate,            \
-           float *dup))                                                                             \
-    /* one row; gives rstd; y may be x */                                                           \
-    ENTRY(float, rms_norm_forward,                                                                  \
-          (int64_t n, double eps, const float *x, const float *weight, float *y))                   \
-    /* one row; dx is added to */                                                                   \
-    ENTRY(                                                                                          \
-        void, rms_norm_backward,                                                                    \
-        (int64_t n, const float *x, const float *weight, float rstd, const float *dy, float *dx))   \
-    /* n <= 32 columns of all rows; dweight is added to */                                          \
-    ENTRY(void, rms_norm_dweight,                                                                   \
-          (int64_t n_rows, int64_t stride, int64_t n, const float *x, const float *rstd,            \
-           const float *dy, float *dweight))                                                        \
-    /* one head of 2 n_pairs elements; sign -1 turns back */                                        \
-    ENTRY(void, rotate,                                                                             \
-          (int64_t n_pairs, float sign, const float *cosine, const float *sine, float *head))       \
-    /* one step of an online softmax: s becomes exp(scale s - max), max and sum are carried on;   \
-       gives the factor for what was summed before */ \
-    ENTRY(float, softmax_step, (int64_t n, float scale, float *s, float *max, float *sum))          \
-    /* s becomes p = exp(scale s - lse), dp becomes scale p (dp - delta) */                         \
-    ENTRY(void, softmax_backward,                                                                   \
-          (int64_t n, float scale, float lse, float delta, float *s, float *dp))                    \
-    /* s[i] = q keys[i], rows of n elements */                                                      \
-    ENTRY(                                                                                          \
-        void, key_scores,                                                                           \
-        (int64_t n_keys, int64_t n, int64_t stride, const float *q, const float *keys, float *s))   \
-    /* out += sum of p[i] values[i], rows of n elements */                                          \
-    ENTRY(void, value_sum,                                                                          \
-          (int64_t n_keys, int64_t n, int64_t stride, const float *p, const float *values,          \
+#define DPO_KERNEL_LIST(ENTRY)                                                                       \
+    /* y = exp(x); y may be x */                                                                     \
+    ENTRY(void, exp_run, (int64_t n, const float *x, float *y))                                      \
+    /* y = 1 / (1 + exp(-x)); y may be x */                                                          \
+    ENTRY(void, sigmoid_run, (int64_t n, const float *x, float *y))                                  \
+    /* y += x */                                                                                     \
+    ENTRY(void, add, (int64_t n, const float *x, float *y))                                          \
+    /* y = a x; y may be x */                                                                        \
+    ENTRY(void, scale, (int64_t n, float a, const float *x, float *y))                               \
+    /* sum of x y */                                                                                 \
+    ENTRY(float, dot, (int64_t n, const float *x, const float *y))                                   \
+    /* largest of x, n > 0 */                                                                        \
+    ENTRY(float, largest, (int64_t n, const float *x))                                               \
+    /* sum of exp(x - shift) */                                                                      \
+    ENTRY(float, exp_sum, (int64_t n, float shift, const float *x))                                  \
+    /* x = a exp(x - shift) */                                                                       \
+    ENTRY(void, exp_scaled, (int64_t n, float a, float shift, float *x))                             \
+    /* y = silu(gate) up */                                                                          \
+    ENTRY(void, swiglu_forward, (int64_t n, const float *gate, const float *up, float *y))           \
+    /* dgate and dup may be gate and up */                                                           \
+    ENTRY(void, swiglu_backward,                                                                     \
+          (int64_t n, const float *gate, const float *up, const float *dy, float *dgate,             \
+           float *dup))                                                                              \
+    /* one row; gives rstd; y may be x */                                                            \
+    ENTRY(float, rms_norm_forward,                                                                   \
+          (int64_t n, double eps, const float *x, const float *weight, float *y))                    \
+    /* one row; dx is added to */                                                                    \
+    ENTRY(                                                                                           \
+        void, rms_norm_backward,                                                                     \
+        (int64_t n, const float *x, const float *weight, float rstd, const float *dy, float *dx))    \
+    /* n <= 32 columns of all rows; dweight is added to */                                           \
+    ENTRY(void, rms_norm_dweight,                                                                    \
+          (int64_t n_rows, int64_t stride, int64_t n, const float *x, const float *rstd,             \
+           const float *dy, float *dweight))                                                         \
+    /* one head of 2 n_pairs elements; sign -1 turns back */                                         \
+    ENTRY(void, rotate,                                                                              \
+          (int64_t n_pairs, float sign, const float *cosine, const float *sine, float *head))        \
+    /* online softmax: s becomes exp(s - max), max and sum go on; gives the factor of older terms */ \
+    ENTRY(float, softmax_step, (int64_t n, float *s, float *max, float *sum))                        \
+    /* s becomes p = exp(s - lse), dp becomes p (dp - delta) */                                      \
+    ENTRY(void, softmax_backward, (int64_t n, float lse, float delta, float *s, float *dp))          \
+    /* s[i] = q keys[i], rows of n elements */                                                       \
+    ENTRY(                                                                                           \
+        void, key_scores,                                                                            \
+        (int64_t n_keys, int64_t n, int64_t stride, const float *q, const float *keys, float *s))    \
+    /* out += sum of p[i] values[i], rows of n elements */                                           \
+    ENTRY(void, value_sum,                                                                           \
+          (int64_t n_keys, int64_t n, int64_t stride, const float *p, const float *values,           \
            float *out))
 
 #define DPO_KERNEL_FIELD(result, name, parameters) result(*name) parameters;

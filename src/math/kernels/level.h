@@ -17,7 +17,7 @@ DPO_KERNEL_LIST(DPO_KERNEL_PROTOTYPE)
 #undef DPO_KERNEL_PROTOTYPE
 extern const dpo_kernels KERNEL(kernels);
 
-static inline float float_of_bits(int32_t bits)
+static inline float float_of_bits(uint32_t bits)
 {
     float x;
 
@@ -35,38 +35,54 @@ static inline int32_t bits_of_float(float x)
 
 /*
  * exp(x) = 2^k exp(r), k = round(x / ln 2), |r| <= ln 2 / 2; exp(r) = 1 + r + r^2 q(r) with a minimax
- * polynomial of relative error 3e-9. Adding 1.5 * 2^23 rounds to an integer in the low bits. 2^k is
- * applied in two factors, because 2^128 is no f32 while results up to 2^128 are.
+ * polynomial of relative error 3e-9. Adding 1.5 * 2^23 rounds to an integer in the low bits. Gives exp(r).
  */
-static inline float exp_f32(float x)
+static inline float reduced_exp(float x, int32_t *k)
 {
     const float round_to_integer = 12582912.0f;
     const float ln2_high = 0.693359375f, ln2_low = -2.12194440055e-4f;
-    const float smallest = -87.3365402f, largest = 88.8f;
-    float inside = x < smallest ? smallest : x;
-
-    inside = inside > largest ? largest : inside;
-    float shifted = inside * 1.44269504089f + round_to_integer;
-    float k = shifted - round_to_integer;
-    float r = (inside - k * ln2_high) - k * ln2_low;
+    float shifted = x * 1.44269504089f + round_to_integer;
+    float whole = shifted - round_to_integer;
+    float r = (x - whole * ln2_high) - whole * ln2_low;
     float q = 1.38145406e-3f;
 
     q = q * r + 8.36874545e-3f;
     q = q * r + 4.1668389e-2f;
     q = q * r + 1.66665211e-1f;
     q = q * r + 4.9999994e-1f;
-    float y = (q * r) * r + r + 1.0f;
-    int32_t exponent = bits_of_float(shifted) - bits_of_float(round_to_integer);
-    int32_t half = exponent >> 1;
+    *k = bits_of_float(shifted) - bits_of_float(round_to_integer);
+    return (q * r) * r + r + 1.0f;
+}
 
-    y *= float_of_bits((half + 127) << 23);
-    y *= float_of_bits((exponent - half + 127) << 23);
+/* For x <= 1. From -87.7 downwards k is -127, whose bits as an exponent make a zero. */
+static inline float exp_falling(float x)
+{
+    int32_t k;
+    float y = reduced_exp(x < -88.0f ? -88.0f : x, &k);
+
+    return y * float_of_bits((uint32_t)(k + 127) << 23);
+}
+
+/* For any x; in two factors, because 2^128 is no f32 while results just below it are. */
+static inline float exp_any(float x)
+{
+    const float smallest = -87.3365402f, largest = 88.8f;
+    float inside = x < smallest ? smallest : x;
+    int32_t k;
+    float y = reduced_exp(inside > largest ? largest : inside, &k);
+    int32_t half = k >> 1;
+
+    y *= float_of_bits((uint32_t)(half + 127) << 23);
+    y *= float_of_bits((uint32_t)(k - half + 127) << 23);
     return x < smallest ? 0.0f : y;
 }
 
+/* 1 / (1 + exp(-x)) with an exponential that cannot overflow. */
 static inline float sigmoid_f32(float x)
 {
-    return 1.0f / (1.0f + exp_f32(-x));
+    float e = exp_falling(x < 0.0f ? x : -x);
+
+    return (x < 0.0f ? e : 1.0f) / (1.0f + e);
 }
 
 #endif

@@ -28,35 +28,34 @@ float KERNEL(exp_sum)(int64_t n, float shift, const float *x)
 
 #pragma omp simd reduction(+ : sum)
     for (int64_t i = 0; i < n; i++)
-        sum += exp_f32(x[i] - shift);
+        sum += exp_falling(x[i] - shift);
     return sum;
 }
 
-float KERNEL(softmax_step)(int64_t n, float scale, float *restrict s, float *restrict max,
-                           float *restrict sum)
+float KERNEL(softmax_step)(int64_t n, float *restrict s, float *restrict max, float *restrict sum)
 {
-    float most = KERNEL(largest)(n, s) * scale, part = 0.0f;
+    float most = KERNEL(largest)(n, s), part = 0.0f;
 
     most = most > *max ? most : *max;
 #pragma omp simd reduction(+ : part)
     for (int64_t i = 0; i < n; i++) {
-        s[i] = exp_f32(s[i] * scale - most);
+        s[i] = exp_falling(s[i] - most);
         part += s[i];
     }
-    float factor = exp_f32(*max - most);
+    float factor = exp_falling(*max - most);
 
     *sum = *sum * factor + part;
     *max = most;
     return factor;
 }
 
-void KERNEL(softmax_backward)(int64_t n, float scale, float lse, float delta, float *restrict s,
+void KERNEL(softmax_backward)(int64_t n, float lse, float delta, float *restrict s,
                               float *restrict dp)
 {
 #pragma omp simd
     for (int64_t i = 0; i < n; i++) {
-        s[i] = exp_f32(s[i] * scale - lse);
-        dp[i] = scale * s[i] * (dp[i] - delta);
+        s[i] = exp_falling(s[i] - lse);
+        dp[i] = s[i] * (dp[i] - delta);
     }
 }
 

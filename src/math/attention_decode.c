@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * One query a sequence against its cache: out = softmax(q k^T / sqrt(E)) v. Memory-bound, so no matrix
+ * products; a task is (sequence, kv-head) and reads each key and value once for each head of its group.
+ */
+#include <float.h>
+#include <omp.h>
+#include <string.h>
+
+#include "attention_plan.h"
+
+/* One query head against n_keys rows of a cache. */
+static void decode_head(const dpo_attention *attention, int64_t n_keys, const float *query,
+                        const float *key, const float *value, thread_scratch *scratch, float *out)
+{
+    const dpo_kernels *kernels = attention->kernels;
+    int64_t head_dim = attention->head_dim, stride = attention->n_kv_heads * head_dim;
+    float max = -FLT_MAX, sum = 0.0f;
+
+    kernels->scale(head_dim, attention->scale, query, scratch->q);
+    memset(out, 0, (size_t)head_dim * sizeof *out);
+    for (int64_t begin = 0; begin < n_keys; begin += TILE_KEYS) {
+        int64_t n = begin + TILE_KEYS < n_keys ? TILE_KEYS : n_keys - begin;
+
+        kernels->key_scores(n, head_dim, stride, scratch->q, key + begin * stride, scratch->s);
+        kernels->scale(head_dim, kernels->softmax_step(n, scratch->s, &max, &sum), out, out);
+        kernels->value_sum(n, head_dim, stride, scratch->s, value + begin * stride, out);
+    }
+    kernels->scale(head_dim, 1.0f / sum, out, out);
+}
+
+void dpo_attention_decode(dpo_attention *attention, int64_t n_sequences, const float *qkv,
+                          const int64_t *length, float *const *key_cache, float *const *value_cache,
+                          float *out)
+{
+    int64_t n_kv_heads = attention->n_kv_heads, head_dim = attention->head_dim;
+    size_t head_bytes = (size_t)head_dim * sizeof *out;
+
+#pragma omp parallel for collapse(2) schedule(static) num_threads(attention->n_threads)
+    for (int64_t b = 0; b < n_sequences; b++)
+        for (int64_t kv = 0; kv < n_kv_heads; kv++) {
+            const float *row = qkv + b * attention->qkv_width;
+            const float *key = row + attention->out_width + kv * head_dim;
+            int64_t offset = kv * head_dim, end = length[b] * n_kv_heads * head_dim + offset;
+            int64_t first = kv * attention->group;
+
+            memcpy(key_cache[b] + end, key, head_bytes);
+            memcpy(value_cache[b] + end, key + n_kv_heads * head_dim, head_bytes);
+            for (int64_t head = first; head < first + attention->group; head++)
+                decode_head(attention, length[b] + 1, row + head * head_dim, key_cache[b] + offset,
+                            value_cache[b] + offset, &attention->scratch[omp_get_thread_num()],
+                            out + b * attention->out_width + head * head_dim);
+        }
+}

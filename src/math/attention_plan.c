@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "attention_plan.h"
+
+#include <math.h>
+#include <omp.h>
+#include <string.h>
+
+#include "dpo/base/memory.h"
+
+/* Cuts the block of all threads into their parts. */
+static void share_block(dpo_attention *attention, int64_t thread_floats)
+{
+    int64_t scores = TILE_QUERIES * TILE_KEYS, rows = TILE_QUERIES * attention->head_dim;
+
+    for (int t = 0; t < attention->n_threads; t++) {
+        thread_scratch *scratch = &attention->scratch[t];
+
+        scratch->s = attention->block + t * thread_floats;
+        scratch->dp = scratch->s + scores;
+        scratch->q = scratch->dp + scores;
+        scratch->out = scratch->q + rows;
+        scratch->dout = scratch->out + rows;
+        scratch->max = scratch->dout + rows;
+        scratch->sum = scratch->max + TILE_QUERIES;
+        scratch->delta = scratch->sum + TILE_QUERIES;
+    }
+}
+
+static dpo_status allocate(dpo_attention *attention)
+{
+    int64_t head_floats = attention->max_tokens * attention->head_dim;
+    int64_t thread_floats =
+        2 * TILE_QUERIES * TILE_KEYS + 3 * TILE_QUERIES * attention->head_dim + 3 * TILE_QUERIES;
+
+    DPO_TRY(DPO_NEW(attention->tile, attention->max_tokens));
+    DPO_TRY(DPO_NEW(attention->tree_begin, attention->max_tokens + 1));
+    DPO_TRY(DPO_NEW(attention->key, 2 * attention->n_kv_heads * head_floats));
+    DPO_TRY(DPO_NEW(attention->dkey, 2 * attention->n_heads * head_floats));
+    DPO_TRY(DPO_NEW(attention->scratch, attention->n_threads));
+    DPO_TRY(DPO_NEW(attention->block, attention->n_threads * thread_floats));
+    attention->value = attention->key + attention->n_kv_heads * head_floats;
+    attention->dvalue = attention->dkey + attention->n_heads * head_floats;
+    share_block(attention, thread_floats);
+    return DPO_OK;
+}
+
+dpo_status dpo_attention_create(const dpo_attention_shape *shape, int64_t max_tokens,
+                                dpo_attention **attention)
+{
+    DPO_ASSERT(shape->n_kv_heads > 0 && shape->n_heads > 0 && shape->head_dim > 0);
+    DPO_ASSERT(shape->n_heads % shape->n_kv_heads == 0 && max_tokens > 0);
+    DPO_TRY(DPO_NEW(*attention, 1));
+    **attention = (dpo_attention){
+        .n_heads = shape->n_heads,
+        .n_kv_heads = shape->n_kv_heads,
+        .head_dim = shape->head_dim,
+        .group = shape->n_heads / shape->n_kv_heads,
+        .qkv_width = (shape->n_heads + 2 * shape->n_kv_heads) * shape->head_dim,
+        .out_width = shape->n_heads * shape->head_dim,
+        .max_tokens = max_tokens,
+        .n_threads = omp_get_max_threads(),
+        .scale = (float)(1.0 / sqrt((double)shape->head_dim)),
+        .kernels = dpo_kernels_get(),
+    };
+    dpo_status status = allocate(*attention);
+
+    if (status != DPO_OK) dpo_attention_destroy(attention);
+    return status;
+}
+
+void dpo_attention_destroy(dpo_attention **attention)
+{
+    if (*attention == NULL) return;
+    dpo_free((*attention)->tile);
+    dpo_free((*attention)->tree_begin);
+    dpo_free((*attention)->key);
+    dpo_free((*attention)->dkey);
+    dpo_free((*attention)->scratch);
+    dpo_free((*attention)->block);
+    dpo_free(*attention);
+    *attention = NULL;
+}
+
+/* Trees mostly lie one behind the other, and then nothing moves. */
+static void sort_by_tree(query_tile *tile, int64_t n_tiles)
+{
+    for (int64_t i = 1; i < n_tiles; i++) {
+        query_tile moving = tile[i];
+        int64_t j = i;
+
+        for (; j > 0 && tile[j - 1].root > moving.root; j--)
+            tile[j] = tile[j - 1];
+        tile[j] = moving;
+    }
+}
+
+static void cut_segment(dpo_attention *attention, const dpo_segments *segments, int64_t segment)
+{
+    int64_t end = segments->begin[segment + 1], root = segment;
+
+    while (segments->parent[root] >= 0)
+        root = segments->parent[root];
+    for (int64_t begin = segments->begin[segment]; begin < end; begin += TILE_QUERIES)
+        attention->tile[attention->n_tiles++] = (query_tile){
+            begin, begin + TILE_QUERIES < end ? begin + TILE_QUERIES : end, segment, root};
+}
+
+/*
+ * Head by head, because rows of qkv that are a multiple of a page apart, as most models have them, fall into
+ * the same few cache sets.
+ */
+static void copy_keys_and_values(dpo_attention *attention, int64_t n_tokens, const float *qkv)
+{
+    int64_t head_dim = attention->head_dim, n_heads = attention->n_heads;
+    int64_t n_kv_heads = attention->n_kv_heads;
+    size_t row_bytes = (size_t)head_dim * sizeof *qkv;
+
+#pragma omp parallel for schedule(static) num_threads(attention->n_threads)
+    for (int64_t n = 0; n < n_tokens; n++)
+        for (int64_t kv = 0; kv < 2 * n_kv_heads; kv++)
+            memcpy(attention->key + (kv * attention->max_tokens + n) * head_dim,
+                   qkv + n * attention->qkv_width + (n_heads + kv) * head_dim, row_bytes);
+}
+
+void dpo_attention_plan_run(dpo_attention *attention, const dpo_segments *segments,
+                            const float *qkv)
+{
+    int64_t n_tokens = dpo_segments_n_tokens(segments);
+
+    DPO_ASSERT(n_tokens <= attention->max_tokens);
+    attention->n_tiles = attention->n_trees = 0;
+    for (int64_t segment = 0; segment < segments->n_segments; segment++)
+        cut_segment(attention, segments, segment);
+    sort_by_tree(attention->tile, attention->n_tiles);
+    for (int64_t i = 0; i < attention->n_tiles; i++)
+        if (i == 0 || attention->tile[i].root != attention->tile[i - 1].root)
+            attention->tree_begin[attention->n_trees++] = i;
+    attention->tree_begin[attention->n_trees] = attention->n_tiles;
+    copy_keys_and_values(attention, n_tokens, qkv);
+}
+
+key_piece dpo_attention_before_keys(const dpo_segments *segments, const query_tile *tile)
+{
+    int64_t begin = segments->begin[tile->segment];
+
+    return (key_piece){begin, begin, tile->segment, tile->end};
+}
+
+int dpo_attention_next_keys(const dpo_segments *segments, key_piece *piece)
+{
+    piece->begin = piece->end;
+    while (piece->begin == piece->segment_end) {
+        piece->segment = segments->parent[piece->segment];
+        if (piece->segment < 0) return 0;
+        piece->begin = segments->begin[piece->segment];
+        piece->segment_end = segments->begin[piece->segment + 1];
+    }
+    piece->end = piece->begin + TILE_KEYS < piece->segment_end ? piece->begin + TILE_KEYS
+                                                               : piece->segment_end;
+    return 1;
+}

@@ -68,6 +68,7 @@ static hid_t create_dataset(hid_t file, const dpo_h5_dataset *dataset)
     (void)H5Pset_layout(creation, H5D_CONTIGUOUS);
     (void)H5Pset_alloc_time(creation, H5D_ALLOC_TIME_EARLY);
     (void)H5Pset_fill_time(creation, H5D_FILL_TIME_NEVER);
+    (void)H5Pset_obj_track_times(creation, 0); /* the same contents make the same file */
     hid_t id = H5Dcreate2(file, dataset->name, dpo_h5_native(dataset->type), space, links, creation,
                           H5P_DEFAULT);
 
@@ -139,9 +140,13 @@ static dpo_status fill_file(hid_t file, const char *name, const dpo_h5_layout *l
 static dpo_status create_empty(const char *file, const char *name)
 {
     hid_t access = new_file_access();
-    hid_t id = H5Fcreate(file, H5F_ACC_TRUNC, H5P_DEFAULT, access);
+    hid_t creation = H5Pcreate(H5P_FILE_CREATE);
+
+    (void)H5Pset_obj_track_times(creation, 0); /* of the root group, as of the datasets */
+    hid_t id = H5Fcreate(file, H5F_ACC_TRUNC, creation, access);
     herr_t code = id < 0 ? -1 : H5Fclose(id);
 
+    (void)H5Pclose(creation);
     (void)H5Pclose(access);
     return code < 0 ? dpo_h5_failed(DPO_EIO, name, "cannot be made") : DPO_OK;
 }

@@ -33,6 +33,8 @@ void dpo_runtime_begin(int *argc, char ***argv)
     (void)mallopt(M_TRIM_THRESHOLD, INT_MAX);
     /* OMPIO's aggregating writers have written wrong data (open-mpi/ompi#12718). */
     (void)setenv("OMPI_MCA_fcoll", "individual", 0);
+    /* Writing behind a file's size limit (ulimit -f) is a failed call, not the end of the process. */
+    (void)signal(SIGXFSZ, SIG_IGN);
     MPI_Init_thread(argc, argv, MPI_THREAD_FUNNELED, &provided);
     dpo_assert_set_end(end_all_ranks);
 }

@@ -3,7 +3,6 @@
 
 #include <fcntl.h>
 #include <hdf5.h>
-#include <signal.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
 
@@ -332,7 +331,6 @@ static void limit_file_size(bool here, rlim_t bytes)
 {
     struct rlimit limit = {RLIM_INFINITY, RLIM_INFINITY};
 
-    (void)signal(SIGXFSZ, SIG_IGN);
     (void)getrlimit(RLIMIT_FSIZE, &limit);
     limit.rlim_cur = here ? bytes : limit.rlim_max;
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "dpo/store/safetensors.h"
 
-#include <signal.h>
 #include <sys/resource.h>
 
 #include "dpo/base/buffer.h"
@@ -249,7 +248,6 @@ static void limit_file_size(bool here, rlim_t bytes)
 {
     struct rlimit limit = {RLIM_INFINITY, RLIM_INFINITY};
 
-    (void)signal(SIGXFSZ, SIG_IGN);
     (void)getrlimit(RLIMIT_FSIZE, &limit);
     limit.rlim_cur = here ? bytes : limit.rlim_max;
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);

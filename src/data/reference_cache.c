@@ -80,20 +80,26 @@ static int by_number(const void *a, const void *b)
     return (p > q) - (p < q);
 }
 
-static dpo_status new_cache(const dpo_reference_wanted *wanted, dpo_reference_cache **cache)
+static dpo_status new_lists(const dpo_reference_wanted *wanted, dpo_reference_cache *cache)
 {
     int64_t n = wanted->n_responses;
 
+    cache->n_responses = n;
+    DPO_TRY(DPO_NEW(cache->entry, n));
+    DPO_TRY(DPO_NEW(cache->digests, n));
+    DPO_TRY(DPO_NEW(cache->firsts, n));
+    DPO_TRY(DPO_NEW(cache->missing, n));
+    for (int64_t r = 0; r < n; r++)
+        cache->digests[r] = wanted->digests[r];
+    return DPO_OK;
+}
+
+static dpo_status new_cache(const dpo_reference_wanted *wanted, dpo_reference_cache **cache)
+{
     DPO_TRY(DPO_NEW(*cache, 1));
     dpo_reference_cache *c = *cache;
 
-    c->n_responses = n;
-    DPO_TRY(DPO_NEW(c->entry, n));
-    DPO_TRY(DPO_NEW(c->digests, n));
-    DPO_TRY(DPO_NEW(c->firsts, n));
-    DPO_TRY(DPO_NEW(c->missing, n));
-    for (int64_t r = 0; r < n; r++)
-        c->digests[r] = wanted->digests[r];
+    DPO_TRY(new_lists(wanted, c));
     DPO_TRY(find_firsts(wanted, c));
     qsort(c->firsts, (size_t)c->n_firsts, sizeof *c->firsts, by_number);
     return DPO_OK;
@@ -230,10 +236,13 @@ static dpo_status check_entries(const dpo_grid *grid, dpo_reference_cache *cache
     if (status == DPO_OK) status = DPO_NEW(is_right, cache->n_firsts);
     if (status == DPO_OK) status = check_part(cache, mine, part);
     status = dpo_agree(grid, status);
-    if (status == DPO_OK) gather_parts(grid, cache->n_firsts, 1, part, is_right);
-    for (int64_t i = 0; i < cache->n_firsts && status == DPO_OK; i++)
-        if (!is_right[i]) cache->file.checksums[cache->entry[cache->firsts[i]]] = 0;
-    list_missing(cache);
+    if (status == DPO_OK) {
+        DPO_ASSERT(is_right != NULL);
+        gather_parts(grid, cache->n_firsts, 1, part, is_right);
+        for (int64_t i = 0; i < cache->n_firsts; i++)
+            if (!is_right[i]) cache->file.checksums[cache->entry[cache->firsts[i]]] = 0;
+        list_missing(cache);
+    }
     dpo_free(is_right);
     dpo_free(part);
     return status;
@@ -242,6 +251,7 @@ static dpo_status check_entries(const dpo_grid *grid, dpo_reference_cache *cache
 static dpo_status open_cache(const dpo_grid *grid, const char *path, const dpo_reference_key *key,
                              const dpo_reference_wanted *wanted, dpo_reference_cache *cache)
 {
+    DPO_ASSERT(cache != NULL);
     DPO_TRY(open_if_there(grid, path, key, &cache->file));
     DPO_TRY(complete_file(grid, path, key, wanted, cache));
     DPO_TRY(dpo_agree(grid, find_entries(wanted, cache)));

@@ -108,21 +108,31 @@ static dpo_status read_names(dpo_reference_file *file, int64_t dataset)
     return status;
 }
 
+static dpo_status find_datasets(dpo_reference_file *file, int64_t *digest, int64_t *begin)
+{
+    DPO_TRY(dpo_h5_get(file->file, names[CHECKSUM], DPO_H5_U64, -1, &file->checksum));
+    file->n_entries = dpo_h5_elements(file->file, file->checksum);
+    DPO_TRY(dpo_h5_get(file->file, names[DIGEST], DPO_H5_U64, 2 * file->n_entries, digest));
+    DPO_TRY(dpo_h5_get(file->file, names[BEGIN], DPO_H5_I64, file->n_entries + 1, begin));
+    return dpo_h5_get(file->file, names[LOGP], DPO_H5_F32, -1, &file->logp);
+}
+
+static dpo_status new_index(dpo_reference_file *file)
+{
+    DPO_TRY(DPO_NEW(file->begin, file->n_entries + 1));
+    DPO_TRY(DPO_NEW(file->checksums, file->n_entries));
+    return DPO_NEW(file->names, file->n_entries);
+}
+
 static dpo_status read_index(dpo_reference_file *file)
 {
     int64_t digest;
     int64_t begin;
 
-    DPO_TRY(dpo_h5_get(file->file, names[CHECKSUM], DPO_H5_U64, -1, &file->checksum));
-    int64_t n = dpo_h5_elements(file->file, file->checksum);
+    DPO_TRY(find_datasets(file, &digest, &begin));
+    DPO_TRY(new_index(file));
+    int64_t n = file->n_entries;
 
-    DPO_TRY(dpo_h5_get(file->file, names[DIGEST], DPO_H5_U64, 2 * n, &digest));
-    DPO_TRY(dpo_h5_get(file->file, names[BEGIN], DPO_H5_I64, n + 1, &begin));
-    DPO_TRY(dpo_h5_get(file->file, names[LOGP], DPO_H5_F32, -1, &file->logp));
-    file->n_entries = n;
-    DPO_TRY(DPO_NEW(file->begin, n + 1));
-    DPO_TRY(DPO_NEW(file->checksums, n));
-    DPO_TRY(DPO_NEW(file->names, n));
     DPO_TRY(dpo_h5_read(file->file, begin, 0, n + 1, file->begin));
     DPO_TRY(dpo_h5_read(file->file, file->checksum, 0, n, file->checksums));
     DPO_TRY(read_names(file, digest));

@@ -214,6 +214,7 @@ static dpo_status join_file(const dpo_grid *grid, dpo_status local, dpo_h5_file 
 static dpo_status open_file(const dpo_grid *grid, dpo_status local, dpo_h5_file *file)
 {
     DPO_TRY(dpo_agree(grid, local));
+    DPO_ASSERT(file != NULL);
     if (file->is_root) local = dpo_h5_scan(file->path, &file->table);
     DPO_TRY(join_file(grid, local, file));
     if (file->access == DPO_H5_WRITE && file->kind == DPO_H5_SEALED)
@@ -250,6 +251,7 @@ static dpo_status create_file(const dpo_grid *grid, dpo_status local, const dpo_
                               dpo_h5_file *file)
 {
     DPO_TRY(dpo_agree(grid, local));
+    DPO_ASSERT(file != NULL);
     DPO_TRY(dpo_raw_temporary(grid, file->path, &file->temporary));
     if (file->is_root) local = dpo_h5_lay_out(file->temporary, file->path, layout, &file->table);
     return join_file(grid, local, file);

@@ -11,54 +11,26 @@
 #include "dpo/base/float16.h"
 #include "dpo/base/json.h"
 #include "dpo/base/memory.h"
-#include "dpo/base/range.h"
-#include "dpo/comm/collective.h"
-#include "dpo/store/safetensors_header.h"
 #include "raw.h"
+#include "safetensors_folder.h"
 
 static const char single_name[] = "model.safetensors";
 static const char index_name[] = "model.safetensors.index.json";
 
-/* One file of the folder. */
-typedef struct {
-    char *path;
-    int fd;
-} shard;
-
-/* Invariant: places are in the order of their names, which differ; each lies within its shard. */
-struct dpo_safetensors {
-    char *folder;
-    int64_t n_shards;
-    shard *shards;
-    dpo_buffer names;
-    dpo_buffer places; /* dpo_tensor_place */
-};
-
-static int64_t count_places(const dpo_safetensors *weights)
-{
-    return weights->places.size_bytes / (int64_t)sizeof(dpo_tensor_place);
-}
-
-static const dpo_tensor_place *place_at(const dpo_safetensors *weights, int64_t tensor)
-{
-    DPO_ASSERT(tensor >= 0 && tensor < count_places(weights));
-    return (const dpo_tensor_place *)weights->places.data + tensor;
-}
-
 int64_t dpo_safetensors_count(const dpo_safetensors *weights)
 {
-    return count_places(weights);
+    return dpo_safetensors_places(weights);
 }
 
 const dpo_tensor *dpo_safetensors_at(const dpo_safetensors *weights, int64_t tensor)
 {
-    return &place_at(weights, tensor)->tensor;
+    return &dpo_safetensors_place_at(weights, tensor)->tensor;
 }
 
 int64_t dpo_safetensors_find(const dpo_safetensors *weights, const char *name)
 {
     int64_t low = 0;
-    int64_t high = count_places(weights);
+    int64_t high = dpo_safetensors_places(weights);
 
     while (low < high) {
         int64_t middle = low + (high - low) / 2;
@@ -160,8 +132,8 @@ dpo_status dpo_safetensors_read(const dpo_safetensors *weights, int64_t tensor, 
     static void (*const convert[DPO_TENSOR_N_TYPES])(const void *, int64_t, float *) = {
         [DPO_TENSOR_F64] = from_f64, [DPO_TENSOR_BF16] = from_bf16, [DPO_TENSOR_F16] = from_f16};
     alignas(64) char piece[PIECE_BYTES];
-    const dpo_tensor_place *place = place_at(weights, tensor);
-    const shard *s = &weights->shards[place->shard];
+    const dpo_tensor_place *place = dpo_safetensors_place_at(weights, tensor);
+    const dpo_safetensors_shard *s = &weights->shards[place->shard];
     int64_t item_bytes = dpo_tensor_type_bytes(place->tensor.type);
     int64_t n = dpo_tensor_elements(&place->tensor);
     int64_t offset = place->offset + begin * item_bytes;
@@ -180,8 +152,8 @@ dpo_status dpo_safetensors_read(const dpo_safetensors *weights, int64_t tensor, 
     return DPO_OK;
 }
 
-static dpo_status read_header(const shard *s, int64_t number, dpo_safetensors *weights,
-                              dpo_buffer *header)
+static dpo_status read_header(const dpo_safetensors_shard *s, int64_t number,
+                              dpo_safetensors *weights, dpo_buffer *header)
 {
     unsigned char length[DPO_SAFETENSORS_LENGTH_BYTES] = {0};
     int64_t file_bytes;
@@ -199,7 +171,8 @@ static dpo_status read_header(const shard *s, int64_t number, dpo_safetensors *w
 static dpo_status add_shard(dpo_safetensors *weights, const char *name, int64_t *number)
 {
     dpo_buffer path = {0};
-    shard *shards = dpo_memory_resize(weights->shards, weights->n_shards + 1, sizeof *shards);
+    dpo_safetensors_shard *shards =
+        dpo_memory_resize(weights->shards, weights->n_shards + 1, sizeof *shards);
 
     if (shards == NULL)
         return dpo_memory_failed(weights->n_shards + 1, sizeof *shards, __FILE__, __LINE__);
@@ -218,7 +191,7 @@ static dpo_status open_shards(dpo_safetensors *weights)
     dpo_status status = DPO_OK;
 
     for (int64_t i = 0; i < weights->n_shards && status == DPO_OK; i++) {
-        shard *s = &weights->shards[i];
+        dpo_safetensors_shard *s = &weights->shards[i];
         dpo_buffer header = {0};
 
         status = dpo_raw_open(s->path, s->path, O_RDONLY, &s->fd);
@@ -237,7 +210,7 @@ static int by_name(const void *a, const void *b)
 static dpo_status sort_places(dpo_safetensors *weights)
 {
     dpo_tensor_place *places = weights->places.data;
-    int64_t n = count_places(weights);
+    int64_t n = dpo_safetensors_places(weights);
 
     if (n == 0)
         return DPO_FAIL(DPO_EDATA, "%s: holds no tensor; is it a model folder?", weights->folder);
@@ -289,7 +262,7 @@ static dpo_status check_index(dpo_safetensors *weights, const dpo_json *map)
         int64_t tensor = dpo_safetensors_find(weights, dpo_json_key(m));
 
         DPO_TRY(find_shard(weights, dpo_json_text(m), &number));
-        if (tensor < 0 || place_at(weights, tensor)->shard != number)
+        if (tensor < 0 || dpo_safetensors_place_at(weights, tensor)->shard != number)
             return DPO_FAIL(
                 DPO_EDATA,
                 "%s: tensor \"%s\" is missing from %s, where %s says it is; download or "
@@ -392,85 +365,4 @@ void dpo_safetensors_close(dpo_safetensors **weights)
     dpo_free(w->folder);
     dpo_free(w);
     *weights = NULL;
-}
-
-/*
- * The digest: every tensor is cut into pieces, the pieces of all tensors are numbered through and
- * dealt to the ranks; the digests of the pieces are then joined in their order on every rank.
- */
-enum { DIGEST_PIECE_BYTES = 16 << 20 };
-
-static int64_t pieces_in(const dpo_tensor_place *place)
-{
-    return (place->n_bytes + DIGEST_PIECE_BYTES - 1) / DIGEST_PIECE_BYTES;
-}
-
-/* Digests of the pieces in `mine`; the others stay zero. */
-static dpo_status digest_pieces(const dpo_safetensors *weights, dpo_range mine, void *memory,
-                                dpo_digest *pieces)
-{
-    int64_t first = 0;
-
-    for (int64_t t = 0; t < count_places(weights); first += pieces_in(place_at(weights, t)), t++) {
-        const dpo_tensor_place *place = place_at(weights, t);
-        const shard *s = &weights->shards[place->shard];
-        dpo_range here = dpo_range_intersect(mine, (dpo_range){first, first + pieces_in(place)});
-
-        for (int64_t i = here.begin; i < here.end; i++) {
-            int64_t at = (i - first) * DIGEST_PIECE_BYTES;
-            int64_t n =
-                place->n_bytes - at < DIGEST_PIECE_BYTES ? place->n_bytes - at : DIGEST_PIECE_BYTES;
-
-            DPO_TRY(dpo_raw_read(s->fd, s->path, place->offset + at, n, memory));
-            pieces[i] = dpo_digest_of(memory, n);
-        }
-    }
-    return DPO_OK;
-}
-
-static dpo_digest join_pieces(const dpo_safetensors *weights, const dpo_digest *pieces,
-                              dpo_digest_state **state)
-{
-    int64_t first = 0;
-
-    for (int64_t t = 0; t < count_places(weights); t++) {
-        const dpo_tensor_place *place = place_at(weights, t);
-        const char *type = dpo_tensor_type_name(place->tensor.type);
-
-        dpo_digest_add(*state, place->tensor.name, (int64_t)strlen(place->tensor.name) + 1);
-        dpo_digest_add(*state, type, (int64_t)strlen(type) + 1);
-        dpo_digest_add(*state, place->tensor.dims, (int64_t)sizeof place->tensor.dims);
-        dpo_digest_add(*state, pieces + first, pieces_in(place) * (int64_t)sizeof *pieces);
-        first += pieces_in(place);
-    }
-    return dpo_digest_end(state);
-}
-
-dpo_status dpo_safetensors_digest(const dpo_grid *grid, const dpo_safetensors *weights,
-                                  dpo_digest *digest)
-{
-    dpo_digest_state *state = NULL;
-    dpo_digest *pieces = NULL;
-    char *memory = NULL;
-    int64_t n = 0;
-
-    for (int64_t t = 0; t < count_places(weights); t++)
-        n += pieces_in(place_at(weights, t));
-    dpo_range mine =
-        dpo_range_of_part(n, dpo_grid_size(grid, DPO_WORLD), dpo_grid_rank(grid, DPO_WORLD));
-    dpo_status status = DPO_NEW(memory, DIGEST_PIECE_BYTES);
-
-    if (status == DPO_OK) status = DPO_NEW(pieces, n);
-    if (status == DPO_OK) status = dpo_digest_begin(&state);
-    if (status == DPO_OK) status = digest_pieces(weights, mine, memory, pieces);
-    status = dpo_agree(grid, status);
-    if (status == DPO_OK) {
-        /* Every piece is zero on all ranks but one, so a sum is a gathering. */
-        dpo_sum_i64(grid, DPO_WORLD, 2 * n, (int64_t *)pieces);
-        *digest = join_pieces(weights, pieces, &state);
-    }
-    if (state != NULL) (void)dpo_digest_end(&state);
-    dpo_free(pieces);
-    dpo_free(memory);
-    return status;
 }

@@ -13,38 +13,12 @@
 #include <unistd.h>
 
 #include "dpo/base/float16.h"
-#include "dpo/base/json.h"
 #include "dpo/base/memory.h"
 #include "dpo/store/publish.h"
-#include "dpo/store/safetensors.h"
-#include "dpo/store/safetensors_header.h"
 #include "raw.h"
+#include "safetensors_plan.h"
 
 static const int64_t default_shard_bytes = 5000000000;
-
-/* A file that becomes `path`; the name is the part of it behind the folder. */
-typedef struct {
-    char *path;
-    const char *name;
-    char *temporary;
-    int64_t n_bytes; /* of the file */
-    int fd;
-} shard;
-
-/*
- * Invariants: places[i] is tensor i of the caller; tensors of a shard lie in it by falling size of
- * their items, so that each is aligned, and otherwise in the caller's order.
- */
-struct dpo_safetensors_writer {
-    char *folder;
-    bool is_root;
-    int64_t n_tensors;
-    dpo_tensor_place
-        *places; /* offset counts from the beginning of the data until the header is known */
-    dpo_buffer names;
-    int64_t n_shards;
-    shard *shards;
-};
 
 /* Deals the tensors to shards in their order, as transformers does. */
 static int64_t deal_to_shards(dpo_safetensors_writer *w, int64_t shard_bytes)
@@ -68,7 +42,7 @@ static void place_tensors(dpo_safetensors_writer *w)
     for (int64_t item_bytes = 8; item_bytes >= 1; item_bytes /= 2)
         for (int64_t i = 0; i < w->n_tensors; i++) {
             dpo_tensor_place *place = &w->places[i];
-            shard *s = &w->shards[place->shard];
+            dpo_new_shard *s = &w->shards[place->shard];
 
             if (dpo_tensor_type_bytes(place->tensor.type) != item_bytes) continue;
             place->offset = s->n_bytes;
@@ -98,7 +72,7 @@ static dpo_status name_shards(dpo_safetensors_writer *w)
     dpo_status status = DPO_OK;
 
     for (int64_t i = 0; i < w->n_shards && status == DPO_OK; i++) {
-        shard *s = &w->shards[i];
+        dpo_new_shard *s = &w->shards[i];
 
         dpo_buffer_clear(&path);
         if (w->n_shards == 1)
@@ -135,85 +109,6 @@ static dpo_status plan_shards(const dpo_grid *grid, const char *folder, int64_t 
     return name_shards(w);
 }
 
-static dpo_status put_range(dpo_json *object, int64_t begin, int64_t end)
-{
-    dpo_json *offsets;
-
-    DPO_TRY(dpo_json_new_array(&offsets));
-    dpo_status status = dpo_json_put_int(offsets, NULL, begin);
-
-    if (status == DPO_OK) status = dpo_json_put_int(offsets, NULL, end);
-    if (status == DPO_OK) status = dpo_json_put_node(object, "data_offsets", &offsets);
-    dpo_json_destroy(&offsets);
-    return status;
-}
-
-static dpo_status put_shape(dpo_json *object, const dpo_tensor *tensor)
-{
-    dpo_json *shape;
-    dpo_status status = DPO_OK;
-
-    DPO_TRY(dpo_json_new_array(&shape));
-    for (int i = 0; i < tensor->n_dims && status == DPO_OK; i++)
-        status = dpo_json_put_int(shape, NULL, tensor->dims[i]);
-    if (status == DPO_OK) status = dpo_json_put_node(object, "shape", &shape);
-    dpo_json_destroy(&shape);
-    return status;
-}
-
-static dpo_status put_tensor(dpo_json *root, const dpo_tensor_place *place)
-{
-    dpo_json *object;
-
-    DPO_TRY(dpo_json_new_object(&object));
-    dpo_status status =
-        dpo_json_put_text(object, "dtype", dpo_tensor_type_name(place->tensor.type));
-
-    if (status == DPO_OK) status = put_shape(object, &place->tensor);
-    if (status == DPO_OK) status = put_range(object, place->offset, place->offset + place->n_bytes);
-    if (status == DPO_OK) status = dpo_json_put_node(root, place->tensor.name, &object);
-    dpo_json_destroy(&object);
-    return status;
-}
-
-/* transformers refuses a file that does not say for which library it was written. */
-static dpo_status put_metadata(dpo_json *root)
-{
-    dpo_json *metadata;
-
-    DPO_TRY(dpo_json_new_object(&metadata));
-    dpo_status status = dpo_json_put_text(metadata, "format", "pt");
-
-    if (status == DPO_OK) status = dpo_json_put_node(root, "__metadata__", &metadata);
-    dpo_json_destroy(&metadata);
-    return status;
-}
-
-/* Appends the header of one shard, filled up with blanks so that the data begin at a multiple of 8.
- * */
-static dpo_status make_header(const dpo_safetensors_writer *w, int64_t number, dpo_buffer *header)
-{
-    dpo_json *root;
-    unsigned char length[DPO_SAFETENSORS_LENGTH_BYTES] = {0};
-
-    DPO_TRY(dpo_json_new_object(&root));
-    dpo_status status = dpo_buffer_append(header, length, sizeof length);
-
-    if (status == DPO_OK) status = put_metadata(root);
-    for (int64_t i = 0; i < w->n_tensors && status == DPO_OK; i++)
-        if (w->places[i].shard == number) status = put_tensor(root, &w->places[i]);
-    if (status == DPO_OK) status = dpo_json_print(root, false, header);
-    while (status == DPO_OK && header->size_bytes % 8 != 0)
-        status = dpo_buffer_append_text(header, " ");
-    dpo_json_destroy(&root);
-    if (status != DPO_OK) return status;
-    uint64_t n = (uint64_t)header->size_bytes - sizeof length;
-
-    for (size_t i = 0; i < sizeof length; i++)
-        ((unsigned char *)header->data)[i] = (unsigned char)(n >> (8 * i));
-    return DPO_OK;
-}
-
 /* Moves the tensors of a shard behind its header. */
 static void move_behind_header(dpo_safetensors_writer *w, int64_t number, int64_t header_bytes)
 {
@@ -224,9 +119,9 @@ static void move_behind_header(dpo_safetensors_writer *w, int64_t number, int64_
 
 static dpo_status begin_shard(dpo_safetensors_writer *w, int64_t number)
 {
-    shard *s = &w->shards[number];
+    dpo_new_shard *s = &w->shards[number];
     dpo_buffer header = {0};
-    dpo_status status = make_header(w, number, &header);
+    dpo_status status = dpo_safetensors_make_header(w, number, &header);
 
     if (status == DPO_OK) move_behind_header(w, number, header.size_bytes);
     if (status == DPO_OK && w->is_root) {
@@ -242,6 +137,7 @@ static dpo_status begin_shard(dpo_safetensors_writer *w, int64_t number)
 static dpo_status begin_shards(const dpo_grid *grid, dpo_status local, dpo_safetensors_writer *w)
 {
     DPO_TRY(dpo_agree(grid, local));
+    DPO_ASSERT(w != NULL);
     for (int64_t i = 0; i < w->n_shards; i++)
         DPO_TRY(dpo_raw_temporary(grid, w->shards[i].path, &w->shards[i].temporary));
     for (int64_t i = 0; i < w->n_shards && local == DPO_OK; i++)
@@ -291,7 +187,7 @@ dpo_status dpo_safetensors_write(dpo_safetensors_writer *writer, int64_t tensor,
 
     DPO_ASSERT(tensor >= 0 && tensor < writer->n_tensors);
     const dpo_tensor_place *place = &writer->places[tensor];
-    const shard *s = &writer->shards[place->shard];
+    const dpo_new_shard *s = &writer->shards[place->shard];
     int64_t item_bytes = dpo_tensor_type_bytes(place->tensor.type);
     int64_t n = dpo_tensor_elements(&place->tensor);
 
@@ -308,47 +204,12 @@ dpo_status dpo_safetensors_write(dpo_safetensors_writer *writer, int64_t tensor,
     return DPO_OK;
 }
 
-static dpo_status put_shard_names(const dpo_safetensors_writer *w, dpo_json *root)
-{
-    dpo_json *map;
-    dpo_status status = DPO_OK;
-
-    DPO_TRY(dpo_json_new_object(&map));
-    for (int64_t i = 0; i < w->n_tensors && status == DPO_OK; i++)
-        status =
-            dpo_json_put_text(map, w->places[i].tensor.name, w->shards[w->places[i].shard].name);
-    if (status == DPO_OK) status = dpo_json_put_node(root, "weight_map", &map);
-    dpo_json_destroy(&map);
-    return status;
-}
-
-static dpo_status put_total_size(const dpo_safetensors_writer *w, dpo_json *root)
-{
-    dpo_json *metadata;
-    int64_t total = 0;
-
-    for (int64_t i = 0; i < w->n_tensors; i++)
-        total += w->places[i].n_bytes;
-    DPO_TRY(dpo_json_new_object(&metadata));
-    dpo_status status = dpo_json_put_int(metadata, "total_size", total);
-
-    if (status == DPO_OK) status = dpo_json_put_node(root, "metadata", &metadata);
-    dpo_json_destroy(&metadata);
-    return status;
-}
-
 static dpo_status publish_index(const dpo_safetensors_writer *w, const char *path)
 {
     dpo_buffer text = {0};
-    dpo_json *root;
+    dpo_status status = dpo_safetensors_make_index(w, &text);
 
-    DPO_TRY(dpo_json_new_object(&root));
-    dpo_status status = put_total_size(w, root);
-
-    if (status == DPO_OK) status = put_shard_names(w, root);
-    if (status == DPO_OK) status = dpo_json_print(root, true, &text);
     if (status == DPO_OK) status = dpo_file_publish(path, text.data, text.size_bytes);
-    dpo_json_destroy(&root);
     dpo_buffer_destroy(&text);
     return status;
 }
@@ -435,7 +296,7 @@ void dpo_safetensors_discard(dpo_safetensors_writer **writer)
 
     if (w == NULL) return;
     for (int64_t i = 0; i < w->n_shards; i++) {
-        shard *s = &w->shards[i];
+        dpo_new_shard *s = &w->shards[i];
 
         dpo_raw_close(&s->fd);
         if (w->is_root && s->temporary != NULL) (void)unlink(s->temporary);

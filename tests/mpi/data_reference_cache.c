@@ -281,7 +281,7 @@ static void an_entry_whose_name_is_damaged_is_never_hit(void **state)
     ASSERT_OK(open_all(&cache));
     ASSERT_OK(fill(cache, 0, 1));
     dpo_reference_cache_close(&cache);
-    damage("digest", 2 * LARGE);
+    damage("digest", 2 * (int64_t)LARGE);
     ASSERT_OK(open_all(&cache));
     ASSERT_ALL(count_missing(cache) == 1);
     ASSERT_OK(fill(cache, 0, 1));

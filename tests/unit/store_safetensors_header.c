@@ -7,13 +7,14 @@
 static dpo_status parse(const char *json, int64_t n_data, dpo_buffer *names, dpo_buffer *places)
 {
     static unsigned char bytes[4096];
-    size_t n = strlen(json);
+    size_t n = strlen(json); /* a header has no zero at its end */
 
     assert_true(n + 8 <= sizeof bytes);
     memset(bytes, 0, 8);
     bytes[0] = (unsigned char)(n & 255);
     bytes[1] = (unsigned char)(n >> 8);
-    memcpy(bytes + 8, json, n);
+    for (size_t i = 0; i < n; i++)
+        bytes[8 + i] = (unsigned char)json[i];
     return dpo_safetensors_header_parse("a.safetensors", bytes, (int64_t)n + 8 + n_data, 3, names,
                                         places);
 }

@@ -140,6 +140,29 @@ static bool is_abandoned(const char *path)
     return difftime(time(NULL), about.st_mtime) > (double)STALE_AFTER_S;
 }
 
+/* A file, or a folder of files. */
+static dpo_status remove_leftover(const char *path)
+{
+    dpo_buffer names = {0};
+    dpo_buffer file = {0};
+    int64_t n;
+
+    if (unlink(path) == 0 || errno == ENOENT) return DPO_OK;
+    if (errno != EISDIR && errno != EPERM) return dpo_raw_failed(path, "removed", errno, 0);
+    dpo_status status = dpo_folder_list(path, "", "", &names, &n);
+    const char *name = dpo_buffer_text(&names);
+
+    for (int64_t i = 0; i < n && status == DPO_OK; i++, name += strlen(name) + 1) {
+        dpo_buffer_clear(&file);
+        status = dpo_buffer_printf(&file, "%s/%s", path, name);
+        if (status == DPO_OK) (void)unlink(dpo_buffer_text(&file));
+    }
+    if (status == DPO_OK && rmdir(path) != 0) status = dpo_raw_failed(path, "removed", errno, 0);
+    dpo_buffer_destroy(&file);
+    dpo_buffer_destroy(&names);
+    return status;
+}
+
 dpo_status dpo_folder_clean(const char *path, int64_t *n_removed)
 {
     dpo_buffer names = {0};
@@ -154,10 +177,8 @@ dpo_status dpo_folder_clean(const char *path, int64_t *n_removed)
         dpo_buffer_clear(&file);
         status = dpo_buffer_printf(&file, "%s/%s", path, name);
         if (status != DPO_OK || !is_abandoned(dpo_buffer_text(&file))) continue;
-        if (unlink(dpo_buffer_text(&file)) != 0 && errno != ENOENT)
-            status = dpo_raw_failed(dpo_buffer_text(&file), "removed", errno, 0);
-        else
-            ++*n_removed;
+        status = remove_leftover(dpo_buffer_text(&file));
+        *n_removed += status == DPO_OK;
     }
     dpo_buffer_destroy(&file);
     dpo_buffer_destroy(&names);

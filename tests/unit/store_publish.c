@@ -21,7 +21,7 @@ static int make_folder(void **state)
 
 static const char *in_folder(const char *name)
 {
-    static char paths[2][1024];
+    static char paths[2][2048];
     static int turn;
 
     turn = !turn;
@@ -177,6 +177,24 @@ static void only_files_of_dead_writers_are_cleaned(void **state)
     dpo_free(own);
 }
 
+static void a_folder_of_a_dead_writer_is_cleaned_with_its_files(void **state)
+{
+    (void)state;
+    char here[256];
+    char name[512];
+    char file[1024];
+    int64_t n;
+
+    assert_int_equal(gethostname(here, sizeof here), 0);
+    (void)snprintf(name, sizeof name, "model.tmp-%s-%ld", here, dead_process());
+    assert_int_equal(mkdir(in_folder(name), 0777), 0);
+    (void)snprintf(file, sizeof file, "%s/config.json", name);
+    ASSERT_OK(dpo_file_publish(in_folder(file), "{}", 2));
+    ASSERT_OK(dpo_folder_clean(folder, &n));
+    assert_int_equal(n, 1);
+    assert_int_equal(count_files(), 0);
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, make_folder, remove_folder)
 
 static const struct CMUnitTest tests[] = {
@@ -186,6 +204,7 @@ static const struct CMUnitTest tests[] = {
     TEST(folders_are_made_with_all_that_lead_to_them),
     TEST(names_come_in_order_and_with_both_ends),
     TEST(only_files_of_dead_writers_are_cleaned),
+    TEST(a_folder_of_a_dead_writer_is_cleaned_with_its_files),
 };
 
 int main(void)

@@ -45,8 +45,9 @@ DPO_MUST_CHECK dpo_status dpo_folder_list(const char *path, const char *prefix, 
                                           dpo_buffer *names, int64_t *n_names);
 
 /**
- * Removes files whose writer died before it published them: "*.tmp-NODE-PID" where no such process
- * lives on this node, or, from another node, where nothing was written for a day.
+ * Removes files, and folders of files, whose writer died before it published them: "*.tmp-NODE-PID"
+ * where no such process lives on this node, or, from another node, where nothing was written for a
+ * day.
  *
  * \local
  * \param[in]  path       The folder; one that does not exist has none.

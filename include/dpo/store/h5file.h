@@ -25,7 +25,7 @@
 #include "dpo/base/status.h"
 #include "dpo/comm/grid.h"
 
-/* One row per element type: name, bytes, native HDF5 type. */
+/** One row per element type: name, bytes, native HDF5 type. */
 #define DPO_H5_TYPE_LIST(ENTRY)      \
     ENTRY(U8, 1, H5T_NATIVE_UINT8)   \
     ENTRY(I32, 4, H5T_NATIVE_INT32)  \
@@ -34,6 +34,7 @@
     ENTRY(F32, 4, H5T_NATIVE_FLOAT)  \
     ENTRY(F64, 8, H5T_NATIVE_DOUBLE)
 
+/** One enumerator of a row. */
 #define DPO_H5_TYPE_ENUM(name, bytes, native) DPO_H5_##name,
 /** Type of a dataset's elements. */
 typedef enum { DPO_H5_TYPE_LIST(DPO_H5_TYPE_ENUM) DPO_H5_N_TYPES } dpo_h5_type;

@@ -17,15 +17,23 @@
 #include "dpo/base/status.h"
 #include "dpo/comm/grid.h"
 
-/** One row per element type: name in the file, bytes. Only floating-point types are read as numbers.
- * */
-#define DPO_TENSOR_TYPE_LIST(ENTRY)                                                    \
-    ENTRY(F32, 4)                                                                      \
-    ENTRY(BF16, 2)                                                                     \
-    ENTRY(F16, 2)                                                                      \
-    ENTRY(F64, 8) ENTRY(I64, 8) ENTRY(I32, 4) ENTRY(I16, 2) ENTRY(I8, 1) ENTRY(U64, 8) \
-        ENTRY(U32, 4) ENTRY(U16, 2) ENTRY(U8, 1) ENTRY(BOOL, 1) ENTRY(F8_E4M3, 1)      \
-            ENTRY(F8_E5M2, 1)
+/** One row per element type: name in the file, bytes. Only floating-point types are numbers. */
+#define DPO_TENSOR_TYPE_LIST(ENTRY) \
+    ENTRY(F32, 4)                   \
+    ENTRY(BF16, 2)                  \
+    ENTRY(F16, 2)                   \
+    ENTRY(F64, 8)                   \
+    ENTRY(I64, 8)                   \
+    ENTRY(I32, 4)                   \
+    ENTRY(I16, 2)                   \
+    ENTRY(I8, 1)                    \
+    ENTRY(U64, 8)                   \
+    ENTRY(U32, 4)                   \
+    ENTRY(U16, 2)                   \
+    ENTRY(U8, 1)                    \
+    ENTRY(BOOL, 1)                  \
+    ENTRY(F8_E4M3, 1)               \
+    ENTRY(F8_E5M2, 1)
 
 /** One enumerator of a row. */
 #define DPO_TENSOR_TYPE_ENUM(name, bytes) DPO_TENSOR_##name,

@@ -10,6 +10,8 @@ static void engine_names_what_computes(void **state)
 
     assert_int_equal(sscanf(dpo_engine_library(), "%d.%d", &major, &minor), 2);
     assert_in_range(major, 2, 9);
+    print_message("oneDNN %s on %s, kernels %s\n", dpo_engine_library(), dpo_engine_cpu(),
+                  dpo_engine_kernels());
     assert_true(strlen(dpo_engine_cpu()) > 0);
     assert_true(dpo_engine_n_threads() >= 1);
 }

@@ -21,7 +21,8 @@ static inline dpo_model_config tiny_config(bool tied)
                                .max_positions = 64,
                                .norm_eps = 1e-5,
                                .tied = tied,
-                               .bos = -1};
+                               .bos = -1,
+                               .padding = -1};
 
     config.rope = (dpo_rotary_options){.head_dim = 6, .max_positions = 64, .theta = 10000};
     return config;
@@ -29,8 +30,8 @@ static inline dpo_model_config tiny_config(bool tied)
 
 enum { MAX_TOKENS = 60, MAX_ROWS = 70, MAX_SEGMENTS = 16 };
 
-/* Random weights: norms around 1, embeddings of size 1, other matrices so that a layer's output has the size of
-   its input. */
+/* Random weights: norms around 1, embeddings of size 1, other matrices so that a layer's output
+   has the size of its input. */
 static inline void fill_weights(dpo_model *model, uint64_t seed)
 {
     const dpo_parameters *parameters = dpo_model_parameters(model);

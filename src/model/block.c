@@ -2,8 +2,8 @@
 /*
  * A block of the Llama family:
  *
- *     middle = x + heads Wo^T            heads = attention(rotary(norm1(x) Wqkv^T))
- *     out = middle + ff Wdown^T          ff = silu(gate) * up,  [gate, up] = norm2(middle) Wgate_up^T
+ *     middle = x + heads Wo^T      heads = attention(rotary(norm1(x) Wqkv^T))
+ *     out = middle + ff Wdown^T    ff = silu(gate) * up,  [gate, up] = norm2(middle) Wgate_up^T
  *
  * The last block computes attention for all tokens, and the rest for the R rows that predict only.
  */
@@ -36,6 +36,18 @@ void dpo_model_embed(dpo_model *model, const dpo_batch *batch)
 
     dpo_embedding_forward(batch->n_tokens, c->d_model, (dpo_range){0, c->n_vocab}, batch->token,
                           dpo_model_embedding(model, model->weights), model->block[0].act.x);
+}
+
+/* torch's nn.Embedding, made with padding_idx, leaves that row out; a tied head still moves it. */
+void dpo_model_dembed(dpo_model *model, const dpo_batch *batch)
+{
+    const dpo_model_config *c = &model->config;
+    int32_t *dtoken = model->scratch.dtoken;
+
+    for (int64_t n = 0; n < batch->n_tokens; n++)
+        dtoken[n] = batch->token[n] == c->padding ? -1 : batch->token[n];
+    dpo_embedding_backward(batch->n_tokens, c->d_model, (dpo_range){0, c->n_vocab}, dtoken,
+                           model->scratch.dx, dpo_model_embedding(model, model->gradients));
 }
 
 /* h = norm1(x), kept nowhere. */

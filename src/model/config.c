@@ -208,8 +208,9 @@ static dpo_status check_rope(const char *where, const dpo_rotary_options *rope)
     return DPO_OK;
 }
 
-/* transformers 4 writes rope_theta and rope_scaling, transformers 5 writes both into rope_parameters;
-   where a file has both, rope_scaling counts, and the inner rope_theta before the outer. */
+/* transformers 4 writes rope_theta and rope_scaling, transformers 5 writes both into
+   rope_parameters; where a file has both, rope_scaling counts, and the inner rope_theta before the
+   outer. */
 static dpo_status read_rope(const dpo_json *root, const char *where, dpo_model_config *config)
 {
     static const char *const keys[] = {"rope_scaling", "rope_parameters"};
@@ -282,7 +283,7 @@ static dpo_status read_stops(const dpo_json *root, const char *where, dpo_model_
 
 static dpo_status read_numbers(const dpo_json *root, const char *where, dpo_model_config *config)
 {
-    int64_t bos = -1;
+    int64_t bos = -1, padding = -1;
 
     config->norm_eps = 1e-6;
     config->tied = false;
@@ -292,7 +293,9 @@ static dpo_status read_numbers(const dpo_json *root, const char *where, dpo_mode
                         config->norm_eps);
     DPO_TRY(dpo_json_maybe_bool(root, where, "tie_word_embeddings", &config->tied));
     DPO_TRY(dpo_json_maybe_int(root, where, "bos_token_id", -1, config->n_vocab - 1, &bos));
+    DPO_TRY(dpo_json_maybe_int(root, where, "pad_token_id", -1, config->n_vocab - 1, &padding));
     config->bos = (int32_t)bos;
+    config->padding = (int32_t)padding;
     return read_stops(root, where, config);
 }
 

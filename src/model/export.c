@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The folder is made beside its final name, every rank writing its part of the flat vector of weights, and
- * renamed when it is whole. What was there before is moved away first and then removed.
+ * The folder is made beside its final name, every rank writing its part of the flat vector of
+ * weights, and renamed when it is whole. What was there before is moved away first and then
+ * removed.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -20,7 +21,8 @@
 #include "dpo/store/safetensors.h"
 #include "model_private.h"
 
-/* Files of an exported folder by the beginning and end of their names; only a folder of such files is replaced. */
+/* Files of an exported folder by the beginning and end of their names; only a folder of such files
+   is replaced. */
 static const struct {
     const char *prefix;
     const char *suffix;
@@ -78,7 +80,8 @@ static bool exists(const char *path)
     return stat(path, &about) == 0;
 }
 
-/* Calls visit with the path and the name of everything in a folder with such names, until one fails. */
+/* Calls visit with the path and the name of everything in a folder with such names, until one
+   fails. */
 static dpo_status for_each(const char *folder, const char *prefix, const char *suffix,
                            dpo_status (*visit)(const char *path, const char *name,
                                                const export_paths *paths),
@@ -274,8 +277,8 @@ static dpo_status sync_parent(const char *folder)
     return status;
 }
 
-/* A folder cannot be renamed over one that holds files: the old one steps aside, and comes back if the new
-   one cannot take its place. */
+/* A folder cannot be renamed over one that holds files: the old one steps aside, and comes back if
+   the new one cannot take its place. */
 static dpo_status swap_with(const char *aside, const export_paths *paths)
 {
     if (!exists(paths->folder))

@@ -8,8 +8,8 @@
 #include "sampling.h"
 
 /*
- * Invariant: the first `length` rows of every cache hold the keys and values of the first `length` tokens
- * of the sequence; length <= max_length.
+ * Invariant: the first `length` rows of every cache hold the keys and values of the first `length`
+ * tokens of the sequence; length <= max_length.
  */
 struct dpo_generator {
     dpo_model *model; /* borrowed */

@@ -79,6 +79,7 @@ static void lay_out_scratch(dpo_arena *arena, const dpo_model *model, dpo_scratc
     scratch->ff = take(arena, n_any, c->d_ff);
     scratch->rstd = take(arena, n_rows, 1);
     if (!model->limits.trainable) return;
+    scratch->dtoken = dpo_arena_take(arena, n, sizeof *scratch->dtoken);
     scratch->dff = take(arena, n_any, c->d_ff);
     scratch->dqkv = take(arena, n, d_heads + 2 * c->n_kv_heads * c->head_dim);
     scratch->dheads = take(arena, n, d_heads);

@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "dpo/base/memory.h"
-#include "dpo/math/embedding.h"
 #include "dpo/math/norm.h"
 #include "model_private.h"
 
@@ -249,14 +248,11 @@ static void dhead(dpo_model *model, const dpo_batch *batch, const float *coeffic
 
 void dpo_model_backward(dpo_model *model, const dpo_batch *batch, const float *coefficient)
 {
-    const dpo_model_config *c = &model->config;
-
     DPO_ASSERT(model->limits.trainable);
     DPO_ASSERT(model->kept_tokens == batch->n_tokens && model->kept_rows == batch->n_rows);
     model->kept_tokens = -1;
     dhead(model, batch, coefficient);
-    for (int64_t layer = c->n_layers - 1; layer >= 0; layer--)
+    for (int64_t layer = model->config.n_layers - 1; layer >= 0; layer--)
         dpo_block_backward(model, batch, layer);
-    dpo_embedding_backward(batch->n_tokens, c->d_model, (dpo_range){0, c->n_vocab}, batch->token,
-                           model->scratch.dx, dpo_model_embedding(model, model->gradients));
+    dpo_model_dembed(model, batch);
 }

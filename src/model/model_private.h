@@ -9,8 +9,8 @@
 #include "dpo/math/token_logps.h"
 #include "dpo/model/model.h"
 
-/* Legend: N tokens, R rows, M = N except in the last block, where M = R; D model, H heads, K kv-heads,
-   E head_dim, Q = (H + 2K) E, F d_ff, V vocabulary. */
+/* Legend: N tokens, R rows, M = N except in the last block, where M = R; D model, H heads,
+   K kv-heads, E head_dim, Q = (H + 2K) E, F d_ff, V vocabulary. */
 
 /* One block's part of the flat vector of weights or of gradients. */
 typedef struct {
@@ -26,8 +26,8 @@ typedef struct {
  * What a block computes and keeps for its backward pass; what is cheap to redo (norms, the gated
  * activation) is not kept.
  *
- * Invariant: out is the next block's x. Of a model that is not trainable all blocks share their buffers, and
- * middle = x = out (in the last block middle = out).
+ * Invariant: out is the next block's x. Of a model that is not trainable all blocks share their
+ * buffers, and middle = x = out (in the last block middle = out).
  */
 typedef struct {
     float *x;       /* [N, D] the residual stream as it enters */
@@ -49,13 +49,14 @@ typedef struct {
     dpo_block_activations act;
 } dpo_block;
 
-/* Buffers of one block's pass, T = max(max_tokens, max_rows); those with a leading d are NULL if not
-   trainable. */
+/* Buffers of one block's pass, T = max(max_tokens, max_rows); those with a leading d are NULL if
+   not trainable. */
 typedef struct {
     int32_t *position; /* [N] */
     float *h;          /* [T, D] input of a linear layer, then its gradient */
     float *ff;         /* [T, F] gated activation */
     float *rstd;       /* [R] of the final norm */
+    int32_t *dtoken;   /* [N] whose embedding gets a gradient; -1 for padding */
     float *dff;        /* [T, F] */
     float *dqkv;       /* [N, Q] */
     float *dheads;     /* [N, H E] */
@@ -92,12 +93,15 @@ float *dpo_model_embedding(const dpo_model *model, float *flat); /* [V, D] */
 float *dpo_model_norm(const dpo_model *model, float *flat);      /* [D] */
 float *dpo_model_head(const dpo_model *model, float *flat);      /* [V, D]; the table if tied */
 
-/* layout.c: what the model's arena holds; config, limits, parameters and block are there. Measures while the
-   arena does. */
+/* layout.c: what the model's arena holds; config, limits, parameters and block are there. Measures
+   while the arena does. */
 void dpo_model_lay_out(dpo_model *model, dpo_model_memory *memory);
 
 /* block.c: x = embedding of the batch's tokens into the first block, positions into scratch. */
 void dpo_model_embed(dpo_model *model, const dpo_batch *batch);
+
+/* block.c: adds scratch.dx to the gradients of the batch's tokens, but not to that of padding. */
+void dpo_model_dembed(dpo_model *model, const dpo_batch *batch);
 
 /* block.c: x to out of one block, over the segments of a batch. */
 void dpo_block_forward(dpo_model *model, const dpo_batch *batch, int64_t layer);

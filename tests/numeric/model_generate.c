@@ -125,7 +125,7 @@ static void check_counts(const int *count, const double *probability, int n)
     }
 }
 
-/* Softmax of logp / temperature over the tokens that are at least as likely as the last of `kept`. */
+/* Softmax of logp / temperature over the n_kept most likely tokens. */
 static void probabilities(const float *logp, double temperature, int n_kept, double *probability)
 {
     double total = 0;

@@ -4,14 +4,15 @@
 /*
  * Loss L = sum of c[r] logp[r] over the rows of a batch, in f64 from f32 log-probabilities.
  *
- * Tolerances. A log-probability of about -4 carries an error of a few f32 units in the last place of the
- * logits it comes from: 1e-6. A sum of R = 18 of them with |c| about 1 has 4e-6. The five-point formula
+ * Tolerances. A log-probability of about -4 carries an error of a few f32 units in the last place
+ * of the logits it comes from: 1e-6. A sum of R = 18 of them with |c| about 1 has 4e-6. The
+ * five-point formula
  *
  *     dL/dt (0) = (8 (L(h) - L(-h)) - (L(2h) - L(-2h))) / (12 h) + h^4 / 30 d^5 L/dt^5
  *
- * amplifies it to 1.5 * 4e-6 / h = 6e-4 at h = 0.01; a margin of 3 gives NOISE. Its own error is relative:
- * weights are of order 1, so a fifth derivative is at most some 1e4 times the first (a norm or softmax
- * that turns within 0.1), and 1e-8 * 1e4 / 30 = 3e-6.
+ * amplifies it to 1.5 * 4e-6 / h = 6e-4 at h = 0.01; a margin of 3 gives NOISE. Its own error is
+ * relative: weights are of order 1, so a fifth derivative is at most some 1e4 times the first (a
+ * norm or softmax that turns within 0.1), and 1e-8 * 1e4 / 30 = 3e-6.
  */
 static const double STEP = 0.01;
 static const double NOISE = 2e-3;

@@ -7,8 +7,9 @@
 #include "mpi_test.h"
 
 /*
- * What transformers computes in f64 with the same weights (tools/golden-model). Log-probabilities are sums of
- * a few dozen f32 terms of size 10: 1e-5 is eight units in the last place. Norms of gradients are relative.
+ * What transformers computes in f64 with the same weights (tools/golden-model). Log-probabilities
+ * are sums of a few dozen f32 terms of size 10: 1e-5 is eight units in the last place. Norms of
+ * gradients are relative.
  */
 static const double TOLERANCE = 1e-5;
 

@@ -59,6 +59,7 @@ static void absent_keys_mean_what_transformers_takes_them_for(void **state)
     assert_false(c.tied);
     assert_int_equal(c.type, DPO_TENSOR_F32);
     assert_int_equal(c.bos, -1);
+    assert_int_equal(c.padding, -1);
     assert_int_equal(c.n_stops, 0);
     assert_int_equal(c.rope.scaling, DPO_ROPE_PLAIN);
     ASSERT_CLOSE(c.rope.theta, 10000, 0);
@@ -72,6 +73,7 @@ static void given_keys_are_read(void **state)
 
     (void)state;
     ASSERT_OK(parse_with("{\"head_dim\": 10, \"tie_word_embeddings\": true, \"bos_token_id\": 1, "
+                         "\"pad_token_id\": 3, "
                          "\"eos_token_id\": [2, 49], \"torch_dtype\": \"bfloat16\", "
                          "\"rope_theta\": 500000, \"sliding_window\": null, "
                          "\"attention_bias\": false, \"quantization_config\": null}",
@@ -79,6 +81,7 @@ static void given_keys_are_read(void **state)
     assert_int_equal(c.head_dim, 10);
     assert_true(c.tied);
     assert_int_equal(c.bos, 1);
+    assert_int_equal(c.padding, 3);
     assert_int_equal(c.n_stops, 2);
     assert_int_equal(c.stop[1], 49);
     assert_int_equal(c.type, DPO_TENSOR_BF16);
@@ -149,6 +152,7 @@ static void what_changes_the_mathematics_is_refused_by_name(void **state)
         {"{\"dtype\": \"int8\"}", DPO_EDATA, "\"dtype\" is \"int8\""},
         {"{\"eos_token_id\": 50}", DPO_EDATA, "below 50"},
         {"{\"eos_token_id\": [1, \"x\"]}", DPO_EDATA, "\"eos_token_id\""},
+        {"{\"pad_token_id\": 50}", DPO_EDATA, "\"pad_token_id\" is 50"},
         {"{\"bos_token_id\": 50}", DPO_EDATA, "\"bos_token_id\" is 50"},
     };
     dpo_model_config c;

@@ -6,11 +6,11 @@
  * \file
  * A micro-batch: tokens of a forest of segments, and which of them predict what.
  *
- * Of a prompt with K responses, the last prompt token predicts the first token of every response (that row
- * occurs K times), and each response token but the last predicts its successor.
+ * Of a prompt with K responses, the last prompt token predicts the first token of every response
+ * (that row occurs K times), and each response token but the last predicts its successor.
  *
- * Invariant: n_tokens = segments.begin[segments.n_segments]; row[r] in [0, n_tokens); tokens and targets in
- * [0, V).
+ * Invariant: n_tokens = segments.begin[segments.n_segments]; row[r] in [0, n_tokens); tokens and
+ * targets in [0, V).
  */
 
 #include <stdint.h>

@@ -6,8 +6,8 @@
  * \file
  * Sizes and constants of a model, from the config.json of a Hugging Face folder.
  *
- * Everything in the file that changes the mathematics is read or refused by name. Keys that describe only
- * the training of the makers, or the layout of their caches, are passed over.
+ * Everything in the file that changes the mathematics is read or refused by name. Keys that
+ * describe only the training of the makers, or the layout of their caches, are passed over.
  */
 
 #include <stdbool.h>
@@ -23,6 +23,9 @@ enum { DPO_MODEL_MAX_STOPS = 16 };
 
 /**
  * A model of the Llama family; a plain value.
+ *
+ * The embedding of the padding token gets no gradient from where it is read, only from a tied head,
+ * because torch leaves it out and transformers tells it to (nn.Embedding, padding_idx).
  *
  * Invariant: sizes are > 0, n_kv_heads divides n_heads, head_dim is even, rope.head_dim = head_dim,
  * rope.max_positions = max_positions, ids are in [0, n_vocab) or -1.
@@ -41,6 +44,7 @@ typedef struct {
     bool tied;               /**< the output projection is the embedding */
     dpo_tensor_type type;    /**< of the weights by dtype: F32, BF16 or F16; F32 if not said */
     int32_t bos;             /**< bos_token_id, -1 = none */
+    int32_t padding;         /**< pad_token_id, -1 = none: see below */
     int n_stops;             /**< [0, DPO_MODEL_MAX_STOPS] */
     int32_t stop
         [DPO_MODEL_MAX_STOPS]; /**< eos_token_id of generation_config.json, else of config.json */
@@ -53,8 +57,8 @@ typedef struct {
  * \param[in]  root    The object.
  * \param[in]  where   Name for messages, such as "smollm2/config.json".
  * \param[out] config  All of it; unspecified on error.
- * \errors{DPO_EDATA if a key is absent, malformed or impossible; DPO_EUSAGE if the model is of a kind that this
- *         program does not compute}
+ * \errors{DPO_EDATA if a key is absent, malformed or impossible; DPO_EUSAGE if the model is of a
+ *         kind that this program does not compute}
  */
 DPO_MUST_CHECK dpo_status dpo_model_config_parse(const dpo_json *root, const char *where,
                                                  dpo_model_config *config);

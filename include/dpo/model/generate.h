@@ -6,9 +6,10 @@
  * \file
  * Continuing a text, greedily or by sampling, with a key-value cache.
  *
- * A token is drawn from softmax(logits / temperature), cut to the top_k most likely tokens and then to the
- * fewest most likely ones whose probabilities sum to at least top_p (Holtzman et al. 2020), in the order that
- * transformers cuts. Random numbers depend on (seed, sequence, index of the new token) only.
+ * A token is drawn from softmax(logits / temperature), cut to the top_k most likely tokens and
+ * then to the fewest most likely ones whose probabilities sum to at least top_p (Holtzman et al.
+ * 2020), in the order that transformers cuts. Random numbers depend on (seed, sequence, index of
+ * the new token) only.
  */
 
 #include <stdint.h>
@@ -36,8 +37,10 @@ typedef struct dpo_generator dpo_generator;
  * Makes a decoder.
  *
  * \local
- * \param[in]  model       Borrowed for the decoder's life; a pass of the decoder is a pass of the model.
- * \param[in]  max_length  Tokens of the longest sequence, prompt and text, in (0, limits.max_positions].
+ * \param[in]  model       Borrowed for the decoder's life; a pass of the decoder is a pass of the
+ *                         model.
+ * \param[in]  max_length  Tokens of the longest sequence, prompt and text, in (0,
+ *                         limits.max_positions].
  * \param[out] generator   Owned by the caller, for dpo_generator_destroy(); NULL on error.
  * \errors{DPO_EUSAGE if max_length is more than the model's positions; DPO_ENOMEM}
  */

@@ -6,11 +6,11 @@
  * \file
  * A language model: weights, gradients, forward and backward pass, Hugging Face folders in and out.
  *
- * Everything a pass needs is allocated by dpo_model_create(); forward and backward cannot fail. Policy and
- * reference, trainable or not, go through the same code and give the same bits.
+ * Everything a pass needs is allocated by dpo_model_create(); forward and backward cannot fail.
+ * Policy and reference, trainable or not, go through the same code and give the same bits.
  *
- * Shapes: N tokens and R rows of a batch, L layers, D model, H heads, K kv-heads, E head_dim, F d_ff,
- * V vocabulary.
+ * Shapes: N tokens and R rows of a batch, L layers, D model, H heads, K kv-heads, E head_dim, F
+ * d_ff, V vocabulary.
  */
 
 #include <stdbool.h>
@@ -28,14 +28,15 @@ typedef struct dpo_model dpo_model;
 
 /** What a model must have room for. */
 typedef struct {
-    int64_t max_tokens; /**< largest N of a batch, > 0 */
-    int64_t max_rows;   /**< largest R of a batch, > 0 */
+    int64_t max_tokens;    /**< largest N of a batch, > 0 */
+    int64_t max_rows;      /**< largest R of a batch, > 0 */
+    int64_t max_positions; /**< longest sequence with its ancestors, tokens; 0 = the model's whole
+                            context */
     int64_t
-        max_positions; /**< longest sequence with its ancestors, tokens; 0 = the model's whole context */
-    int64_t
-        logits_bytes; /**< memory for logits kept from forward to backward, >= 0; more is faster, up to
+        logits_bytes; /**< memory for logits kept from forward to backward, >= 0; more is faster,
+                           up to
                                 4 R V; not used unless trainable */
-    bool trainable; /**< has gradients and keeps activations; false: forward only */
+    bool trainable;   /**< has gradients and keeps activations; false: forward only */
 } dpo_model_limits;
 
 /** Memory of a model on this rank, bytes. */
@@ -68,8 +69,8 @@ DPO_MUST_CHECK dpo_status dpo_model_plan(const dpo_model_config *config,
  * \param[in]  config  The model; copied.
  * \param[in]  limits  What it must have room for; copied.
  * \param[out] model   Owned by the caller, for dpo_model_destroy(); NULL on error.
- * \errors{DPO_EUSAGE if max_positions is more than the model's context; DPO_ENOMEM; DPO_EINTERNAL if oneDNN
- *         refuses a shape}
+ * \errors{DPO_EUSAGE if max_positions is more than the model's context; DPO_ENOMEM; DPO_EINTERNAL
+ *         if oneDNN refuses a shape}
  */
 DPO_MUST_CHECK dpo_status dpo_model_create(const dpo_grid *grid, const dpo_model_config *config,
                                            const dpo_model_limits *limits, dpo_model **model);
@@ -82,7 +83,8 @@ const dpo_model_config *dpo_model_config_of(const dpo_model *model);
 const dpo_model_limits *dpo_model_limits_of(const dpo_model *model);
 const dpo_parameters *dpo_model_parameters(const dpo_model *model);
 
-/** Parameters as one vector, f32 [n_elements] (parameters.h); borrowed, may be written between passes. \local */
+/** Parameters as one vector, f32 [n_elements] (parameters.h); borrowed, may be written between
+ * passes. \local */
 float *dpo_model_weights(dpo_model *model);
 
 /** Gradients in the same order, f32 [n_elements]; NULL if not trainable; borrowed. \local */
@@ -105,8 +107,9 @@ void dpo_model_forward(dpo_model *model, const dpo_batch *batch, float *logp);
  * Adds the gradient of L, for dL/dlogp = coefficient, to the gradients. Same inputs, same bits.
  *
  * \local
- * \param[in,out] model        Trainable; its last pass was dpo_model_forward() of this batch (asserted), whose
- *                             activations are used up: one backward for each forward.
+ * \param[in,out] model        Trainable; its last pass was dpo_model_forward() of this batch
+ *                             (asserted), whose activations are used up: one backward for each
+ *                             forward.
  * \param[in]     batch        As forward.
  * \param[in]     coefficient  f32 [R], dL/dlogp.
  */
@@ -127,20 +130,22 @@ DPO_MUST_CHECK dpo_status dpo_model_digest(const dpo_grid *grid, const dpo_model
 /**
  * Reads the weights of a Hugging Face folder.
  *
- * lm_head.weight beside tied embeddings and rotary_emb.inv_freq buffers are passed over, as transformers does.
+ * lm_head.weight beside tied embeddings and rotary_emb.inv_freq buffers are passed over, as
+ * transformers does.
  *
  * \collective{all ranks of the grid}
  * \param[in]     grid    The grid.
  * \param[in,out] model   Its weights are unspecified on error.
  * \param[in]     folder  The model folder.
- * \errors{DPO_EIO; DPO_EDATA if a tensor is absent, of another shape, or not part of the model; DPO_ENOMEM}
+ * \errors{DPO_EIO; DPO_EDATA if a tensor is absent, of another shape, or not part of the model;
+ *         DPO_ENOMEM}
  */
 DPO_MUST_CHECK dpo_status dpo_model_load(const dpo_grid *grid, dpo_model *model,
                                          const char *folder);
 
 /**
- * Writes a Hugging Face folder: weights, config.json with their dtype, and the tokenizer's files of the
- * source folder. The folder appears whole; an existing one of that name is replaced.
+ * Writes a Hugging Face folder: weights, config.json with their dtype, and the tokenizer's files
+ * of the source folder. The folder appears whole; an existing one of that name is replaced.
  *
  * \collective{all ranks of the grid}
  * \param[in] grid           The grid.
@@ -148,7 +153,8 @@ DPO_MUST_CHECK dpo_status dpo_model_load(const dpo_grid *grid, dpo_model *model,
  * \param[in] source_folder  Folder that the model came from.
  * \param[in] folder         The new folder; not the source folder.
  * \param[in] type           DPO_TENSOR_F32, DPO_TENSOR_BF16 or DPO_TENSOR_F16.
- * \errors{DPO_EUSAGE if folder is the source folder or exists and is no model folder; DPO_EIO; DPO_ENOMEM}
+ * \errors{DPO_EUSAGE if folder is the source folder or exists and is no model folder; DPO_EIO;
+ *         DPO_ENOMEM}
  */
 DPO_MUST_CHECK dpo_status dpo_model_export(const dpo_grid *grid, const dpo_model *model,
                                            const char *source_folder, const char *folder,

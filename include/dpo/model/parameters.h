@@ -7,8 +7,10 @@
  * Where each Hugging Face tensor lies in the flat vector of all parameters.
  *
  *     embed_tokens [V, D]
- *     layer 0:  input_layernorm [D]           q_proj [H E, D]  k_proj [K E, D]  v_proj [K E, D]   o_proj [D, H E]
- *               post_attention_layernorm [D]  gate_proj [F, D]  up_proj [F, D]                    down_proj [D, F]
+ *     layer 0:  input_layernorm [D]
+ *               q_proj [H E, D]  k_proj [K E, D]  v_proj [K E, D]  o_proj [D, H E]
+ *               post_attention_layernorm [D]
+ *               gate_proj [F, D]  up_proj [F, D]  down_proj [D, F]
  *     ...
  *     norm [D]
  *     lm_head [V, D]     only if not tied

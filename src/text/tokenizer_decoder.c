@@ -308,6 +308,7 @@ static const tokenizer_component_kind kind = {"decoders", components,
 dpo_status tokenizer_decoders_load(const char *where, const dpo_json *node,
                                    tokenizer_decoders *decoders)
 {
+    decoders->is_there = node != NULL && dpo_json_type_of(node) != DPO_JSON_NULL;
     return tokenizer_components_load(where, &kind, node, decoders);
 }
 
@@ -359,7 +360,7 @@ dpo_status tokenizer_decode(const tokenizer_decoders *decoders, tokenizer_texts 
 
     for (int64_t i = 0; i < count(decoders) && status == DPO_OK; i++)
         status = run(&s[i], tokens, &next);
-    if (status == DPO_OK) status = join(tokens, count(decoders) == 0 ? " " : "", text);
+    if (status == DPO_OK) status = join(tokens, decoders->is_there ? "" : " ", text);
     tokenizer_texts_destroy(&next);
     return status;
 }

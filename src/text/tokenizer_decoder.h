@@ -7,6 +7,7 @@
 /* The decoders of a file, in order. */
 typedef struct {
     dpo_buffer steps; /* of a private type */
+    bool is_there;    /* an empty Sequence is a decoder without steps */
 } tokenizer_decoders;
 
 /* Texts of tokens one behind the other, any of them empty.

@@ -11,15 +11,17 @@ typedef struct {
     const char *inside;
 } escape;
 
-#define WORD "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\p{Join_Control}"
+/* Outside of [...] Oniguruma's \w has six superscripts and fractions of Latin-1 besides. */
+#define WORD  "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}"
+#define LATIN "\\xB2\\xB3\\xB9\\xBC-\\xBE"
 
 static const escape escapes[] = {
     {'s', "\\p{White_Space}", "\\p{White_Space}"},
     {'S', "\\P{White_Space}", "\\P{White_Space}"},
     {'d', "\\p{Nd}", "\\p{Nd}"},
     {'D', "\\P{Nd}", "\\P{Nd}"},
-    {'w', "[" WORD "]", WORD},
-    {'W', "[^" WORD "]", NULL},
+    {'w', "[" WORD LATIN "]", WORD},
+    {'W', "[^" WORD LATIN "]", NULL},
     {'p', "\\p", "\\p"},
     {'P', "\\P", "\\P"},
     {'n', "\\n", "\\n"},
@@ -48,6 +50,18 @@ static int64_t escape_length(const char *c)
     return end != NULL ? end + 1 - c : 2;
 }
 
+/* Appends the name of a property, "{L}", "{^Han}". What is longer than a general category is a script; PCRE2 would
+   take characters that are used with the script as well. */
+static dpo_status translate_name(const char *c, int64_t n, dpo_buffer *out)
+{
+    int64_t n_front = n > 1 && c[1] == '^' ? 2 : 1;
+
+    if (n <= n_front + 3) return dpo_buffer_append(out, c, n);
+    DPO_TRY(dpo_buffer_append(out, c, n_front));
+    DPO_TRY(dpo_buffer_append_text(out, "sc:"));
+    return dpo_buffer_append(out, c + n_front, n - n_front);
+}
+
 /* Appends the escape at c [n]. */
 static dpo_status translate_escape(const char *where, const char *expression, const char *c,
                                    int64_t n, bool inside, dpo_buffer *out)
@@ -58,7 +72,8 @@ static dpo_status translate_escape(const char *where, const char *expression, co
 
         if (escapes[i].letter != c[1] || text == NULL) continue;
         DPO_TRY(dpo_buffer_append_text(out, text));
-        return dpo_buffer_append(out, c + 2, n - 2);
+        return c[1] == 'p' || c[1] == 'P' ? translate_name(c + 2, n - 2, out)
+                                          : dpo_buffer_append(out, c + 2, n - 2);
     }
     return refuse(where, expression, c, 2);
 }

@@ -141,6 +141,13 @@ static dpo_status put_sources(const prepare_record *made_of, const dpo_prepare_o
     return status;
 }
 
+static dpo_status put_options(const dpo_prepare_options *options, dpo_json *root)
+{
+    DPO_TRY(dpo_json_put_int(root, "max_length", options->max_length));
+    DPO_TRY(dpo_json_put_text(root, "truncation", truncation_names[options->truncation]));
+    return dpo_json_put_text(root, "empty", empty_names[options->empty]);
+}
+
 static dpo_status fill_root(const prepare_record *made_of, const dpo_prepare_options *options,
                             const dpo_audit *audit, dpo_json *root)
 {
@@ -152,9 +159,7 @@ static dpo_status fill_root(const prepare_record *made_of, const dpo_prepare_opt
     DPO_TRY(put_digest(root, "tokenizer", dpo_tokenizer_digest(options->tokenizer)));
     if (options->chat_template != NULL)
         DPO_TRY(put_digest(root, "chat_template", template_digest(options)));
-    DPO_TRY(dpo_json_put_int(root, "max_length", options->max_length));
-    DPO_TRY(dpo_json_put_text(root, "truncation", truncation_names[options->truncation]));
-    DPO_TRY(dpo_json_put_text(root, "empty", empty_names[options->empty]));
+    DPO_TRY(put_options(options, root));
     DPO_TRY(audit_to_json(audit, &numbers));
     return dpo_json_put_node(root, "audit", &numbers);
 }

@@ -182,7 +182,7 @@ typedef struct {
 
 static char peek(const scanner *s)
 {
-    return s->at < s->file->n_bytes ? s->file->text[s->at] : '\0';
+    return (char)(s->at < s->file->n_bytes ? s->file->text[s->at] : '\0');
 }
 
 static void advance(scanner *s)

@@ -6,7 +6,7 @@
 
 const token_array_row token_arrays[N_TOKEN_ARRAYS] = {
 #define TOKEN_ARRAY_ROW(name, type, item, count, points_at, is_offset) \
-    {#name, type, sizeof(item), count, points_at, is_offset},
+    {#name, sizeof(item), type, count, points_at, is_offset},
     TOKEN_ARRAY_LIST(TOKEN_ARRAY_ROW)
 #undef TOKEN_ARRAY_ROW
 };

@@ -50,8 +50,8 @@ typedef enum {
 /* How an array lies in the file. */
 typedef struct {
     const char *name;
-    dpo_h5_type type;
     size_t item_bytes;
+    dpo_h5_type type;
     token_count count;
     token_count
         points_at;  /* its values count these: offsets and numbers; NOT_COUNTED = plain values */

@@ -220,6 +220,7 @@ dpo_status dpo_token_store_open(const dpo_grid *grid, const char *path, int64_t 
 {
     dpo_status status = dpo_agree(grid, DPO_NEW(*store, 1));
 
+    DPO_ASSERT(status != DPO_OK || *store != NULL);
     if (status == DPO_OK) status = open_file(grid, path, vocabulary, *store);
     if (status != DPO_OK) dpo_token_store_close(store);
     return status;

@@ -39,6 +39,14 @@ static bool ends_with(const char *text, const char *end)
     return n >= n_end && memcmp(text + n - n_end, end, n_end) == 0;
 }
 
+static dpo_status join_texts(dpo_buffer *text, const char *a, const char *b, const char *c)
+{
+    dpo_buffer_clear(text);
+    DPO_TRY(dpo_buffer_append_text(text, a));
+    DPO_TRY(dpo_buffer_append_text(text, b));
+    return dpo_buffer_append_text(text, c);
+}
+
 static dpo_status fill_texts(token_example *example, const char *where,
                              const dpo_preference *preference)
 {
@@ -50,16 +58,12 @@ static dpo_status fill_texts(token_example *example, const char *where,
                         "%s: the tokenizer has no end-of-sequence token, which ends every response "
                         "to a text prompt; set \"eos_token\" in tokenizer_config.json",
                         where);
-    dpo_buffer_clear(&example->text);
-    DPO_TRY(dpo_buffer_append_text(&example->text, prompt));
+    DPO_TRY(join_texts(&example->text, prompt, "", ""));
     DPO_TRY(encode(example, where, true, &example->prompt));
     for (int64_t r = 0; r < example->n_responses; r++) {
         const char *response = dpo_json_text(preference->responses[r].content);
 
-        dpo_buffer_clear(&example->text);
-        DPO_TRY(dpo_buffer_append_text(&example->text, prompt));
-        DPO_TRY(dpo_buffer_append_text(&example->text, response));
-        if (!ends_with(response, eos)) DPO_TRY(dpo_buffer_append_text(&example->text, eos));
+        DPO_TRY(join_texts(&example->text, prompt, response, ends_with(response, eos) ? "" : eos));
         DPO_TRY(encode(example, where, true, &example->sequences[r]));
     }
     return DPO_OK;

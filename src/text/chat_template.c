@@ -37,7 +37,7 @@ static dpo_status copy_lines(jinja_pool *pool, const char *text, jinja_text *cop
     DPO_TRY(jinja_pool_take(pool, (int64_t)strlen(text) + 1, 1, &memory));
     end = memory;
     for (const char *c = text; *c != '\0'; c++) {
-        *end++ = *c == '\r' ? '\n' : *c;
+        *end++ = (char)(*c == '\r' ? '\n' : *c);
         c += c[0] == '\r' && c[1] == '\n';
     }
     *copy = (jinja_text){memory, end - (char *)memory};
@@ -58,7 +58,7 @@ static dpo_status parse_into(const char *source, const char *text, dpo_chat_temp
     DPO_TRY(copy_lines(&chat_template->pool, text, &chat_template->source.text));
     valid = dpo_utf8_valid_length(chat_template->source.text.data, chat_template->source.text.n);
     if (valid < chat_template->source.text.n)
-        return jinja_fail(&chat_template->source, valid, "a byte that is not UTF-8");
+        return JINJA_FAIL(&chat_template->source, valid, "a byte that is not UTF-8");
     DPO_TRY(jinja_parse(&chat_template->source, &chat_template->pool, &tree));
     chat_template->tree = tree;
     return DPO_OK;

@@ -32,7 +32,7 @@ dpo_status jinja_attribute(jinja_run *run, int64_t at, jinja_value object, jinja
                            jinja_value *value)
 {
     if (object.kind == JINJA_UNDEFINED)
-        return jinja_fail(run->source, at, "asks for \"%.*s\" of something undefined", (int)name.n,
+        return JINJA_FAIL(run->source, at, "asks for \"%.*s\" of something undefined", (int)name.n,
                           name.data);
     if (jinja_find_method(object, name) != NULL) return make_method(run, object, name, value);
     *value = find_member(object, name);
@@ -60,7 +60,7 @@ dpo_status jinja_index(jinja_run *run, int64_t at, jinja_value object, jinja_val
 {
     *value = (jinja_value){.kind = JINJA_UNDEFINED};
     if (object.kind == JINJA_UNDEFINED)
-        return jinja_fail(run->source, at, "an index into something undefined");
+        return JINJA_FAIL(run->source, at, "an index into something undefined");
     if (index.kind == JINJA_STR) return index_by_text(run, object, index.str, value);
     if (!jinja_is_whole(index) || (object.kind != JINJA_ARRAY && object.kind != JINJA_STR))
         return DPO_OK;
@@ -108,25 +108,33 @@ static dpo_status join_characters(jinja_run *run, const jinja_array *characters,
     return DPO_OK;
 }
 
+static dpo_status check_slice(jinja_run *run, int64_t at, jinja_value object,
+                              const jinja_value bound[3])
+{
+    for (int i = 0; i < 3; i++)
+        if (!is_absent(bound[i]) && !jinja_is_whole(bound[i]))
+            return JINJA_FAIL(run->source, at, "a slice with %s, expected a whole number",
+                              jinja_kind_name(bound[i].kind));
+    if (!is_absent(bound[2]) && jinja_whole_of(bound[2]) == 0)
+        return JINJA_FAIL(run->source, at, "a slice with step 0");
+    if (object.kind != JINJA_ARRAY && object.kind != JINJA_STR)
+        return JINJA_FAIL(run->source, at, "a slice of %s, expected a list or a text",
+                          jinja_kind_name(object.kind));
+    return DPO_OK;
+}
+
 dpo_status jinja_slice(jinja_run *run, int64_t at, jinja_value object, const jinja_value bound[3],
                        jinja_value *value)
 {
     jinja_array *items;
     jinja_value slice;
 
-    for (int i = 0; i < 3; i++)
-        if (!is_absent(bound[i]) && !jinja_is_whole(bound[i]))
-            return jinja_fail(run->source, at, "a slice with %s, expected a whole number",
-                              jinja_kind_name(bound[i].kind));
-    if (object.kind != JINJA_ARRAY && object.kind != JINJA_STR)
-        return jinja_fail(run->source, at, "a slice of %s, expected a list or a text",
-                          jinja_kind_name(object.kind));
+    DPO_TRY(check_slice(run, at, object, bound));
     DPO_TRY(jinja_iterate(run->pool, object, &items));
     int64_t n = items->n;
     int64_t step = is_absent(bound[2]) ? 1 : jinja_whole_of(bound[2]);
     bool forward = step > 0;
 
-    if (step == 0) return jinja_fail(run->source, at, "a slice with step 0");
     int64_t begin =
         forward ? clamp_bound(bound[0], 0, n, 0, n) : clamp_bound(bound[0], n - 1, n, -1, n - 1);
     int64_t end =

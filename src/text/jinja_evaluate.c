@@ -3,13 +3,15 @@
 
 #include "jinja_run.h"
 
+/* NOLINTBEGIN(misc-no-recursion): jinja_step_in() bounds the depth. */
+
 dpo_status jinja_print(jinja_run *run, int64_t at, jinja_value value, jinja_text *text)
 {
     bool can;
 
     DPO_TRY(jinja_to_text(run->pool, value, text, &can));
     if (!can)
-        return jinja_fail(run->source, at, "%s cannot be printed; messages need text contents",
+        return JINJA_FAIL(run->source, at, "%s cannot be printed; messages need text contents",
                           jinja_kind_name(value.kind));
     return DPO_OK;
 }
@@ -18,7 +20,7 @@ static dpo_status evaluate_items(jinja_run *run, const jinja_node *list, jinja_v
 {
     DPO_TRY(jinja_new_array(run->pool, 0, value));
     for (const jinja_node *i = list; i != NULL; i = i->next) {
-        jinja_value item;
+        jinja_value item = {.kind = JINJA_UNDEFINED};
 
         DPO_TRY(jinja_evaluate(run, i, &item));
         DPO_TRY(jinja_array_add(run->pool, value->array, item));
@@ -35,7 +37,7 @@ static dpo_status evaluate_dict(jinja_run *run, const jinja_node *list, jinja_va
 
         DPO_TRY(jinja_evaluate(run, i, &key));
         if (key.kind != JINJA_STR)
-            return jinja_fail(run->source, i->at, "a key that is %s, expected a text",
+            return JINJA_FAIL(run->source, i->at, "a key that is %s, expected a text",
                               jinja_kind_name(key.kind));
         DPO_TRY(jinja_evaluate(run, i->next, &item));
         DPO_TRY(jinja_mapping_put(run->pool, value->mapping, key.str, item));
@@ -60,7 +62,7 @@ static dpo_status evaluate_unary(jinja_run *run, const jinja_node *node, jinja_v
 
     DPO_TRY(jinja_evaluate(run, node->child[0], &operand));
     if (!jinja_is_number(operand))
-        return jinja_fail(run->source, node->at, "a sign before %s, expected a number",
+        return JINJA_FAIL(run->source, node->at, "a sign before %s, expected a number",
                           jinja_kind_name(operand.kind));
     return jinja_binary(run, node->at, node->op, jinja_of_int(0), operand, value);
 }
@@ -123,16 +125,16 @@ static dpo_status bind_arguments(jinja_run *run, const jinja_row *row, const jin
         int at = is_keyword ? parameter_index(row, i->name) : call->n;
 
         if (at < 0)
-            return jinja_fail(run->source, i->at, "\"%s\" has no argument \"%.*s\"", row->name,
+            return JINJA_FAIL(run->source, i->at, "\"%s\" has no argument \"%.*s\"", row->name,
                               (int)i->name.n, i->name.data);
         if (at >= JINJA_MAX_ARGUMENTS || row->parameters[at] == NULL)
-            return jinja_fail(run->source, i->at, "\"%s\" does not take so many arguments",
+            return JINJA_FAIL(run->source, i->at, "\"%s\" does not take so many arguments",
                               row->name);
         DPO_TRY(jinja_evaluate(run, is_keyword ? i->child[0] : i, &call->argument[at]));
         call->n = at + 1 > call->n ? at + 1 : call->n;
     }
     if (call->n < row->n_required)
-        return jinja_fail(run->source, call->at, "\"%s\" needs %d argument(s)", row->name,
+        return JINJA_FAIL(run->source, call->at, "\"%s\" needs %d argument(s)", row->name,
                           row->n_required);
     return DPO_OK;
 }
@@ -155,33 +157,40 @@ static dpo_status evaluate_filter_or_test(jinja_run *run, const jinja_node *node
     jinja_value self;
 
     if (row == NULL)
-        return jinja_fail(run->source, node->at, "the %s \"%.*s\" is not supported",
+        return JINJA_FAIL(run->source, node->at, "the %s \"%.*s\" is not supported",
                           is_filter ? "filter" : "test", (int)node->name.n, node->name.data);
     DPO_TRY(jinja_evaluate(run, node->child[0], &self));
     return apply_row(run, node, row, self, value);
 }
 
-/* namespace() and dict(): a mapping of keyword arguments, and of one mapping before them. */
+static dpo_status merge_mapping(jinja_run *run, int64_t at, jinja_value from, jinja_mapping *into)
+{
+    if (from.kind != JINJA_MAPPING)
+        return JINJA_FAIL(run->source, at, "an argument that is %s, expected a dict",
+                          jinja_kind_name(from.kind));
+    for (int64_t k = 0; k < from.mapping->n; k++)
+        DPO_TRY(jinja_mapping_put(run->pool, into, from.mapping->keys[k], from.mapping->values[k]));
+    return DPO_OK;
+}
+
+static dpo_status put_argument(jinja_run *run, const jinja_node *argument, jinja_mapping *into)
+{
+    bool is_keyword = argument->kind == JINJA_KEYWORD;
+    jinja_value value;
+
+    DPO_TRY(jinja_evaluate(run, is_keyword ? argument->child[0] : argument, &value));
+    if (is_keyword) return jinja_mapping_put(run->pool, into, argument->name, value);
+    return merge_mapping(run, argument->at, value, into);
+}
+
+/* namespace() and dict(): a mapping of keyword arguments, and of mappings among them. */
 static dpo_status call_mapping(jinja_run *run, const jinja_node *node, bool is_space,
                                jinja_value *value)
 {
     DPO_TRY(jinja_new_mapping(run->pool, 0, value));
     if (is_space) value->kind = JINJA_SPACE;
-    for (const jinja_node *i = node->list; i != NULL; i = i->next) {
-        jinja_value item;
-
-        DPO_TRY(jinja_evaluate(run, i->kind == JINJA_KEYWORD ? i->child[0] : i, &item));
-        if (i->kind == JINJA_KEYWORD) {
-            DPO_TRY(jinja_mapping_put(run->pool, value->mapping, i->name, item));
-            continue;
-        }
-        if (item.kind != JINJA_MAPPING)
-            return jinja_fail(run->source, i->at, "an argument that is %s, expected a dict",
-                              jinja_kind_name(item.kind));
-        for (int64_t k = 0; k < item.mapping->n; k++)
-            DPO_TRY(jinja_mapping_put(run->pool, value->mapping, item.mapping->keys[k],
-                                      item.mapping->values[k]));
-    }
+    for (const jinja_node *i = node->list; i != NULL; i = i->next)
+        DPO_TRY(put_argument(run, i, value->mapping));
     return DPO_OK;
 }
 
@@ -218,7 +227,7 @@ static dpo_status bind_parameters(jinja_run *run, const jinja_node *node, const 
         DPO_TRY(jinja_bind(run, p->name, value));
     }
     if (n_used != arguments->n)
-        return jinja_fail(run->source, node->at, "arguments that the macro \"%.*s\" does not have",
+        return JINJA_FAIL(run->source, node->at, "arguments that the macro \"%.*s\" does not have",
                           (int)macro->name.n, macro->name.data);
     return DPO_OK;
 }
@@ -250,7 +259,7 @@ static dpo_status refuse_call(jinja_run *run, const jinja_node *node, jinja_valu
     bool has_name = what->kind == JINJA_VARIABLE || what->kind == JINJA_ATTRIBUTE;
     jinja_text name = has_name ? what->name : JINJA_TEXT("this expression");
 
-    return jinja_fail(run->source, node->at, "\"%.*s\" is %s and cannot be called", (int)name.n,
+    return JINJA_FAIL(run->source, node->at, "\"%.*s\" is %s and cannot be called", (int)name.n,
                       name.data, jinja_kind_name(callee.kind));
 }
 
@@ -330,7 +339,7 @@ static dpo_status evaluate_node(jinja_run *run, const jinja_node *node, jinja_va
     case JINJA_CONDITIONAL:
         return evaluate_conditional(run, node, value);
     default:
-        return jinja_fail(run->source, node->at, "an argument by name where none is possible");
+        return JINJA_FAIL(run->source, node->at, "an argument by name where none is possible");
     }
 }
 
@@ -341,3 +350,5 @@ dpo_status jinja_evaluate(jinja_run *run, const jinja_node *node, jinja_value *v
     jinja_step_out(run);
     return DPO_OK;
 }
+
+/* NOLINTEND(misc-no-recursion) */

@@ -4,6 +4,8 @@
 
 #include "jinja_parser.h"
 
+/* NOLINTBEGIN(misc-no-recursion): jinja_enter() bounds the depth. */
+
 /*
  * Expressions, loosest first; each level calls the next:
  *     condition: or [if or else condition]     or: and     and: not     not: comparison
@@ -217,6 +219,19 @@ dpo_status jinja_parse_tuple(jinja_parser *parser, jinja_node **node)
     return DPO_OK;
 }
 
+/* An expression, or "name = expression". */
+static dpo_status parse_argument(jinja_parser *parser, jinja_node **node)
+{
+    const jinja_token *token = jinja_peek(parser);
+
+    if (token->kind != JINJA_NAME || !jinja_is_operator(token + 1, "="))
+        return jinja_parse_expression(parser, node);
+    DPO_TRY(jinja_new_node(parser, JINJA_KEYWORD, token->at, node));
+    (*node)->name = token->text;
+    parser->at += 2;
+    return jinja_parse_expression(parser, &(*node)->child[0]);
+}
+
 /* Behind "(": arguments and ")". */
 static dpo_status parse_arguments(jinja_parser *parser, jinja_node **list)
 {
@@ -225,16 +240,7 @@ static dpo_status parse_arguments(jinja_parser *parser, jinja_node **list)
     while (!jinja_accept_operator(parser, ")")) {
         if (end != list) DPO_TRY(jinja_expect_operator(parser, ","));
         if (end != list && jinja_accept_operator(parser, ")")) return DPO_OK;
-        const jinja_token *token = jinja_peek(parser);
-
-        if (token->kind == JINJA_NAME && jinja_is_operator(token + 1, "=")) {
-            DPO_TRY(jinja_new_node(parser, JINJA_KEYWORD, token->at, end));
-            (*end)->name = token->text;
-            parser->at += 2;
-            DPO_TRY(jinja_parse_expression(parser, &(*end)->child[0]));
-        } else {
-            DPO_TRY(jinja_parse_expression(parser, end));
-        }
+        DPO_TRY(parse_argument(parser, end));
         end = &(*end)->next;
     }
     return DPO_OK;
@@ -379,7 +385,7 @@ static dpo_status parse_subscript(jinja_parser *parser, int64_t at, jinja_node *
         DPO_TRY(jinja_parse_expression(parser, &(*node)->child[n]));
     }
     if ((*node)->kind == JINJA_INDEX && (*node)->child[1] == NULL)
-        return jinja_fail(parser->source, at, "an index \"[]\" with nothing in it");
+        return JINJA_FAIL(parser->source, at, "an index \"[]\" with nothing in it");
     return DPO_OK;
 }
 
@@ -394,21 +400,26 @@ static dpo_status parse_attribute(jinja_parser *parser, int64_t at, jinja_node *
     return DPO_OK;
 }
 
+/* Behind "(". */
+static dpo_status parse_call(jinja_parser *parser, int64_t at, jinja_node **node)
+{
+    DPO_TRY(wrap(parser, JINJA_CALL, at, node));
+    return parse_arguments(parser, &(*node)->list);
+}
+
 static dpo_status parse_postfix(jinja_parser *parser, jinja_node **node)
 {
     for (;;) {
         int64_t at = jinja_peek(parser)->at;
 
-        if (jinja_accept_operator(parser, ".")) {
+        if (jinja_accept_operator(parser, "."))
             DPO_TRY(parse_attribute(parser, at, node));
-        } else if (jinja_accept_operator(parser, "[")) {
+        else if (jinja_accept_operator(parser, "["))
             DPO_TRY(parse_subscript(parser, at, node));
-        } else if (jinja_accept_operator(parser, "(")) {
-            DPO_TRY(wrap(parser, JINJA_CALL, at, node));
-            DPO_TRY(parse_arguments(parser, &(*node)->list));
-        } else {
+        else if (jinja_accept_operator(parser, "("))
+            DPO_TRY(parse_call(parser, at, node));
+        else
             return DPO_OK;
-        }
     }
 }
 
@@ -471,21 +482,27 @@ static dpo_status parse_filters_and_tests(jinja_parser *parser, jinja_node **nod
     }
 }
 
+static dpo_status parse_operand_of_sign(jinja_parser *parser, jinja_op op, jinja_node **node)
+{
+    DPO_TRY(jinja_enter(parser));
+    DPO_TRY(jinja_new_node(parser, JINJA_UNARY, jinja_peek(parser)->at, node));
+    (*node)->op = op;
+    DPO_TRY(parse_sign(parser, false, &(*node)->child[0]));
+    jinja_leave(parser);
+    return DPO_OK;
+}
+
 static dpo_status parse_sign(jinja_parser *parser, bool with_filters, jinja_node **node)
 {
-    int64_t at = jinja_peek(parser)->at;
-    bool is_minus = jinja_is_operator(jinja_peek(parser), "-");
-
-    if (is_minus || jinja_is_operator(jinja_peek(parser), "+")) {
-        parser->at++;
-        DPO_TRY(jinja_enter(parser));
-        DPO_TRY(jinja_new_node(parser, JINJA_UNARY, at, node));
-        (*node)->op = is_minus ? JINJA_OP_SUBTRACT : JINJA_OP_ADD;
-        DPO_TRY(parse_sign(parser, false, &(*node)->child[0]));
-        jinja_leave(parser);
+    if (jinja_accept_operator(parser, "-")) {
+        DPO_TRY(parse_operand_of_sign(parser, JINJA_OP_SUBTRACT, node));
+    } else if (jinja_accept_operator(parser, "+")) {
+        DPO_TRY(parse_operand_of_sign(parser, JINJA_OP_ADD, node));
     } else {
         DPO_TRY(parse_primary(parser, node));
         DPO_TRY(parse_postfix(parser, node));
     }
     return with_filters ? parse_filters_and_tests(parser, node) : DPO_OK;
 }
+
+/* NOLINTEND(misc-no-recursion) */

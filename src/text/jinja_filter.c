@@ -19,7 +19,7 @@ static dpo_status self_items(const jinja_call *call, jinja_array **items)
 {
     DPO_TRY(jinja_iterate(call->run->pool, call->self, items));
     if (*items == NULL)
-        return jinja_fail(call->run->source, call->at, "\"%.*s\" of %s, expected a list",
+        return JINJA_FAIL(call->run->source, call->at, "\"%.*s\" of %s, expected a list",
                           (int)call->name.n, call->name.data, jinja_kind_name(call->self.kind));
     return DPO_OK;
 }
@@ -40,7 +40,7 @@ static dpo_status length(const jinja_call *call, jinja_value *result)
     int64_t n = jinja_length(call->self);
 
     if (n < 0)
-        return jinja_fail(call->run->source, call->at, "\"length\" of %s",
+        return JINJA_FAIL(call->run->source, call->at, "\"length\" of %s",
                           jinja_kind_name(call->self.kind));
     *result = jinja_of_int(n);
     return DPO_OK;
@@ -127,7 +127,7 @@ static dpo_status items_of(const jinja_call *call, jinja_value *result)
 
     if (call->self.kind == JINJA_UNDEFINED) return jinja_new_array(call->run->pool, 0, result);
     if (row == NULL)
-        return jinja_fail(call->run->source, call->at, "\"items\" of %s, expected a dict",
+        return JINJA_FAIL(call->run->source, call->at, "\"items\" of %s, expected a dict",
                           jinja_kind_name(call->self.kind));
     return row->apply(call, result);
 }
@@ -233,7 +233,7 @@ static dpo_status attribute_passes(const jinja_call *call, jinja_value item, boo
         call->argument[1].kind == JINJA_STR ? jinja_find_test(call->argument[1].str) : NULL;
 
     if (row == NULL || row->n_required > test.n)
-        return jinja_fail(call->run->source, call->at, "\"%.*s\" with a test that is not supported",
+        return JINJA_FAIL(call->run->source, call->at, "\"%.*s\" with a test that is not supported",
                           (int)call->name.n, call->name.data);
     test.name = call->argument[1].str;
     test.argument[0] = call->argument[2];
@@ -277,7 +277,7 @@ static dpo_status map(const jinja_call *call, jinja_value *result)
     jinja_array *items;
 
     if (!by_attribute && (row == NULL || row->n_required > 0))
-        return jinja_fail(call->run->source, call->at, "\"map\" with what is not supported");
+        return JINJA_FAIL(call->run->source, call->at, "\"map\" with what is not supported");
     DPO_TRY(self_items(call, &items));
     DPO_TRY(jinja_new_array(call->run->pool, items->n, result));
     for (int64_t i = 0; i < items->n; i++) {

@@ -9,7 +9,7 @@ static dpo_status raise_exception(const jinja_call *call, jinja_value *result)
 
     *result = (jinja_value){.kind = JINJA_UNDEFINED};
     DPO_TRY(jinja_print(call->run, call->at, call->argument[0], &message));
-    return jinja_fail(call->run->source, call->at, "the template refuses this conversation: %.*s",
+    return JINJA_FAIL(call->run->source, call->at, "the template refuses this conversation: %.*s",
                       message.n < 600 ? (int)message.n : 600, message.data);
 }
 
@@ -20,12 +20,12 @@ static dpo_status range(const jinja_call *call, jinja_value *result)
 
     for (int i = 0; i < call->n; i++) {
         if (!jinja_is_whole(call->argument[i]))
-            return jinja_fail(call->run->source, call->at,
+            return JINJA_FAIL(call->run->source, call->at,
                               "\"range\" with %s, expected a whole number",
                               jinja_kind_name(call->argument[i].kind));
         bound[first + i] = jinja_whole_of(call->argument[i]);
     }
-    if (bound[2] == 0) return jinja_fail(call->run->source, call->at, "\"range\" with step 0");
+    if (bound[2] == 0) return JINJA_FAIL(call->run->source, call->at, "\"range\" with step 0");
     DPO_TRY(jinja_new_array(call->run->pool, 0, result));
     for (int64_t i = bound[0]; bound[2] > 0 ? i < bound[1] : i > bound[1]; i += bound[2])
         DPO_TRY(jinja_array_add(call->run->pool, result->array, jinja_of_int(i)));

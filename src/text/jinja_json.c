@@ -5,6 +5,8 @@
 
 #include "dpo/base/buffer.h"
 
+/* NOLINTBEGIN(misc-no-recursion): jinja_step_in() bounds the depth. */
+
 typedef struct {
     const jinja_call *call;
     int64_t indent;
@@ -58,15 +60,20 @@ static dpo_status write_array(writer *w, const jinja_array *array)
     return dpo_buffer_append_text(&w->out, "]");
 }
 
+static dpo_status write_member(writer *w, jinja_text key, jinja_value value)
+{
+    DPO_TRY(write_text(w, key));
+    DPO_TRY(dpo_buffer_append_text(&w->out, ": "));
+    return write_value(w, value);
+}
+
 static dpo_status write_mapping(writer *w, const jinja_mapping *mapping)
 {
     DPO_TRY(dpo_buffer_append_text(&w->out, "{"));
     w->level++;
     for (int64_t i = 0; i < mapping->n; i++) {
         DPO_TRY(separate(w, i == 0, false));
-        DPO_TRY(write_text(w, mapping->keys[i]));
-        DPO_TRY(dpo_buffer_append_text(&w->out, ": "));
-        DPO_TRY(write_value(w, mapping->values[i]));
+        DPO_TRY(write_member(w, mapping->keys[i], mapping->values[i]));
     }
     w->level--;
     DPO_TRY(separate(w, mapping->n == 0, true));
@@ -81,7 +88,7 @@ static dpo_status write_scalar(writer *w, jinja_value value)
     if (value.kind == JINJA_BOOL)
         return dpo_buffer_append_text(&w->out, value.boolean ? "true" : "false");
     if (!jinja_is_number(value))
-        return jinja_fail(w->call->run->source, w->call->at, "\"tojson\" of %s",
+        return JINJA_FAIL(w->call->run->source, w->call->at, "\"tojson\" of %s",
                           jinja_kind_name(value.kind));
     DPO_TRY(jinja_print(w->call->run, w->call->at, value, &text));
     return dpo_buffer_append(&w->out, text.data, text.n);
@@ -117,9 +124,11 @@ dpo_status jinja_to_json(const jinja_call *call, jinja_value value, int64_t inde
 
     if (status == DPO_OK) status = jinja_pool_take(call->run->pool, w.out.size_bytes, 1, &copy);
     if (status == DPO_OK) {
-        memcpy(copy, w.out.data, (size_t)w.out.size_bytes);
+        memcpy(copy, dpo_buffer_text(&w.out), (size_t)w.out.size_bytes);
         *text = (jinja_text){copy, w.out.size_bytes};
     }
     dpo_buffer_destroy(&w.out);
     return status;
 }
+
+/* NOLINTEND(misc-no-recursion) */

@@ -39,7 +39,7 @@ static bool is_name_begin(char c)
 /* The character i behind the current place; zero at the end. */
 static char peek(const lexer *lex, int64_t i)
 {
-    return lex->at + i < lex->n ? lex->source->text.data[lex->at + i] : '\0';
+    return (char)(lex->at + i < lex->n ? lex->source->text.data[lex->at + i] : '\0');
 }
 
 static bool looks_at(const lexer *lex, int64_t i, const char *what)
@@ -107,7 +107,7 @@ static dpo_status skip_comment(lexer *lex, int64_t tag)
     while (lex->at < lex->n && !looks_at(lex, 0, "#}"))
         lex->at++;
     if (lex->at >= lex->n)
-        return jinja_fail(lex->source, tag, "a comment \"{#\" without its end \"#}\"");
+        return JINJA_FAIL(lex->source, tag, "a comment \"{#\" without its end \"#}\"");
     char sign = lex->source->text.data[lex->at - 1];
 
     lex->at += 2;
@@ -118,7 +118,7 @@ static dpo_status skip_comment(lexer *lex, int64_t tag)
 static dpo_status append_code_point(lexer *lex, int64_t at, uint32_t code, char *out, int64_t *n)
 {
     if (code == 0 || code > 0x10ffff || (code >= 0xd800 && code <= 0xdfff))
-        return jinja_fail(lex->source, at, "an escape that is no character");
+        return JINJA_FAIL(lex->source, at, "an escape that is no character");
     if (code < 0x80) {
         out[(*n)++] = (char)code;
         return DPO_OK;
@@ -142,7 +142,7 @@ static dpo_status read_hex_escape(lexer *lex, int n_digits, char *out, int64_t *
     unsigned long code = strtoul(digits, &end, 16);
 
     if (end != digits + n_digits || strchr("+- ", digits[0]) != NULL)
-        return jinja_fail(lex->source, lex->at, "an escape without its %d hexadecimal digits",
+        return JINJA_FAIL(lex->source, lex->at, "an escape without its %d hexadecimal digits",
                           n_digits);
     DPO_TRY(append_code_point(lex, lex->at, (uint32_t)code, out, n));
     lex->at += 2 + n_digits;
@@ -158,7 +158,7 @@ static dpo_status read_escape(lexer *lex, char *out, int64_t *n)
 
     if (c == 'x' || c == 'u' || c == 'U')
         return read_hex_escape(lex, c == 'x' ? 2 : c == 'u' ? 4 : 8, out, n);
-    if (is_digit(c)) return jinja_fail(lex->source, lex->at, "octal escapes are not supported");
+    if (is_digit(c)) return JINJA_FAIL(lex->source, lex->at, "octal escapes are not supported");
     if (name != NULL) {
         out[(*n)++] = values[name - names];
         lex->at += 2;
@@ -189,7 +189,7 @@ static dpo_status read_string(lexer *lex)
     void *memory;
     char *out;
 
-    if (end == begin) return jinja_fail(lex->source, begin, "a text without its closing quote");
+    if (end == begin) return JINJA_FAIL(lex->source, begin, "a text without its closing quote");
     DPO_TRY(jinja_pool_take(lex->pool, end - begin, 1, &memory));
     out = memory;
     lex->at++;
@@ -233,7 +233,7 @@ static dpo_status read_number(lexer *lex)
     }
     if (skip_exponent(lex)) is_float = true;
     if (is_name_begin(peek(lex, 0)))
-        return jinja_fail(lex->source, begin, "a number of a form that is not supported");
+        return JINJA_FAIL(lex->source, begin, "a number of a form that is not supported");
     return add(lex, is_float ? JINJA_FLOAT : JINJA_INTEGER, begin, slice(lex, begin, lex->at));
 }
 
@@ -261,7 +261,7 @@ static dpo_status read_operator(lexer *lex, int *depth)
         lex->at += n;
         return add(lex, JINJA_OPERATOR, lex->at - n, slice(lex, lex->at - n, lex->at));
     }
-    return jinja_fail(lex->source, lex->at, "the character \"%c\" has no meaning here",
+    return JINJA_FAIL(lex->source, lex->at, "the character \"%c\" has no meaning here",
                       peek(lex, 0));
 }
 
@@ -277,6 +277,15 @@ static bool tag_ends(const lexer *lex, char kind, char *sign)
     return is_signed || looks_at(lex, 0, end);
 }
 
+static dpo_status read_token(lexer *lex, int *depth)
+{
+    char c = peek(lex, 0);
+
+    if (is_name_begin(c)) return read_name(lex);
+    if (is_digit(c)) return read_number(lex);
+    return c == '"' || c == '\'' ? read_string(lex) : read_operator(lex, depth);
+}
+
 /* From behind the tag's beginning to behind its end. Braces inside may look like an end: they count. */
 static dpo_status read_tag(lexer *lex, int64_t tag, char kind)
 {
@@ -289,24 +298,21 @@ static dpo_status read_tag(lexer *lex, int64_t tag, char kind)
         while (is_blank(peek(lex, 0)))
             lex->at++;
         if (lex->at >= lex->n)
-            return jinja_fail(lex->source, tag, "a tag \"{%c\" without its end", kind);
+            return JINJA_FAIL(lex->source, tag, "a tag \"{%c\" without its end", kind);
         if (depth <= 0 && tag_ends(lex, kind, &sign)) break;
-        char c = peek(lex, 0);
-
-        if (is_name_begin(c))
-            DPO_TRY(read_name(lex));
-        else if (is_digit(c))
-            DPO_TRY(read_number(lex));
-        else if (c == '"' || c == '\'')
-            DPO_TRY(read_string(lex));
-        else
-            DPO_TRY(read_operator(lex, &depth));
+        DPO_TRY(read_token(lex, &depth));
     }
     DPO_TRY(add(lex, kind == '{' ? JINJA_OUTPUT_END : JINJA_BLOCK_END, lex->at,
                 slice(lex, lex->at, lex->at + 2)));
     lex->at += sign != '\0' ? 3 : 2;
     strip_behind(lex, kind, sign);
     return DPO_OK;
+}
+
+/* The text from here to an end, if there is any. */
+static dpo_status add_text(lexer *lex, int64_t end)
+{
+    return end > lex->at ? add(lex, JINJA_TEXT_PIECE, lex->at, slice(lex, lex->at, end)) : DPO_OK;
 }
 
 dpo_status jinja_lex(const jinja_source *source, jinja_pool *pool, dpo_buffer *tokens)
@@ -316,14 +322,13 @@ dpo_status jinja_lex(const jinja_source *source, jinja_pool *pool, dpo_buffer *t
     if (lex.n > 0 && source->text.data[lex.n - 1] == '\n') lex.n--;
     while (lex.at < lex.n) {
         int64_t tag = find_tag(&lex);
-        char kind = tag < lex.n ? source->text.data[tag + 1] : '{';
-        char sign = tag + 2 < lex.n ? source->text.data[tag + 2] : '\0';
-        int64_t end = strip_before(&lex, tag, kind, tag < lex.n ? sign : '+');
+        char kind = peek(&lex, tag + 1 - lex.at);
+        char sign = peek(&lex, tag + 2 - lex.at);
 
-        if (end > lex.at) DPO_TRY(add(&lex, JINJA_TEXT_PIECE, lex.at, slice(&lex, lex.at, end)));
+        DPO_TRY(add_text(&lex, tag < lex.n ? strip_before(&lex, tag, kind, sign) : tag));
         lex.at = tag;
         if (tag >= lex.n) break;
-        lex.at = tag + (sign == '-' || sign == '+' ? 3 : 2);
+        lex.at += sign == '-' || sign == '+' ? 3 : 2;
         DPO_TRY(kind == '#' ? skip_comment(&lex, tag) : read_tag(&lex, tag, kind));
     }
     return add(&lex, JINJA_END, lex.n, slice(&lex, lex.n, lex.n));

@@ -8,7 +8,7 @@
 static dpo_status text_argument(const jinja_call *call, int i, jinja_text *text)
 {
     if (call->argument[i].kind != JINJA_STR)
-        return jinja_fail(call->run->source, call->at, "\"%.*s\" with %s, expected a text",
+        return JINJA_FAIL(call->run->source, call->at, "\"%.*s\" with %s, expected a text",
                           (int)call->name.n, call->name.data,
                           jinja_kind_name(call->argument[i].kind));
     *text = call->argument[i].str;
@@ -116,7 +116,7 @@ static dpo_status split(const jinja_call *call, jinja_value *result)
     if (is_absent(call->argument[0])) return split_at_white(call, limit, result);
     DPO_TRY(text_argument(call, 0, &separator));
     if (separator.n == 0)
-        return jinja_fail(call->run->source, call->at, "\"split\" with an empty separator");
+        return JINJA_FAIL(call->run->source, call->at, "\"split\" with an empty separator");
     for (int64_t n_parts = 0; limit < 0 || n_parts < limit; n_parts++) {
         int64_t end = jinja_string_find(call->self.str, separator, begin);
 

@@ -10,7 +10,7 @@ static const char *const op_texts[] = {"+",  "-",  "*", "/",  "//", "%",  "**", 
 
 static dpo_status refuse(jinja_run *run, int64_t at, jinja_op op, jinja_value a, jinja_value b)
 {
-    return jinja_fail(run->source, at, "\"%s\" has no meaning between %s and %s", op_texts[op],
+    return JINJA_FAIL(run->source, at, "\"%s\" has no meaning between %s and %s", op_texts[op],
                       jinja_kind_name(a.kind), jinja_kind_name(b.kind));
 }
 
@@ -43,14 +43,14 @@ static dpo_status arithmetic(jinja_run *run, int64_t at, jinja_op op, jinja_valu
                     !(op == JINJA_OP_POWER && jinja_number_of(b) < 0.0);
 
     if (divides && jinja_number_of(b) == 0.0)
-        return jinja_fail(run->source, at, "division by zero");
+        return JINJA_FAIL(run->source, at, "division by zero");
     double result = calculate(op, jinja_number_of(a), jinja_number_of(b));
 
     if (!is_whole) {
         *value = (jinja_value){.kind = JINJA_DOUBLE, .number = result};
         return DPO_OK;
     }
-    if (!(fabs(result) < 0x1p53)) return jinja_fail(run->source, at, "a number that is too large");
+    if (!(fabs(result) < 0x1p53)) return JINJA_FAIL(run->source, at, "a number that is too large");
     *value = jinja_of_int((int64_t)result);
     return DPO_OK;
 }

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+/* NOLINTBEGIN(misc-no-recursion): jinja_enter() bounds the depth. */
+
 /* Statements, and what both parsers use. */
 
 enum { MAX_DEPTH = 100 };
@@ -21,7 +23,7 @@ dpo_status jinja_new_node(jinja_parser *parser, jinja_node_kind kind, int64_t at
 dpo_status jinja_enter(jinja_parser *parser)
 {
     if (parser->depth >= MAX_DEPTH)
-        return jinja_fail(parser->source, jinja_peek(parser)->at,
+        return JINJA_FAIL(parser->source, jinja_peek(parser)->at,
                           "nested more than %d deep; simplify the template", MAX_DEPTH);
     parser->depth++;
     return DPO_OK;
@@ -69,8 +71,8 @@ dpo_status jinja_unexpected(const jinja_parser *parser, const char *expected)
     int n = token->text.n < 60 ? (int)token->text.n : 60;
 
     if (token->kind == JINJA_END)
-        return jinja_fail(parser->source, token->at, "the template ends, expected %s", expected);
-    return jinja_fail(parser->source, token->at, "\"%.*s\", expected %s", n, token->text.data,
+        return JINJA_FAIL(parser->source, token->at, "the template ends, expected %s", expected);
+    return JINJA_FAIL(parser->source, token->at, "\"%.*s\", expected %s", n, token->text.data,
                       expected);
 }
 
@@ -113,6 +115,18 @@ static dpo_status parse_body(jinja_parser *parser, const char *const *ends, jinj
     return DPO_OK;
 }
 
+static dpo_status parse_if(jinja_parser *parser, jinja_node *node);
+
+/* Behind "elif": an "if" of its own, in the place of "else". */
+static dpo_status parse_elif(jinja_parser *parser, jinja_node **node)
+{
+    DPO_TRY(jinja_enter(parser));
+    DPO_TRY(jinja_new_node(parser, JINJA_IF, jinja_peek(parser)->at, node));
+    DPO_TRY(parse_if(parser, *node));
+    jinja_leave(parser);
+    return DPO_OK;
+}
+
 /* Behind "if" or "elif". */
 static dpo_status parse_if(jinja_parser *parser, jinja_node *node)
 {
@@ -120,14 +134,7 @@ static dpo_status parse_if(jinja_parser *parser, jinja_node *node)
 
     DPO_TRY(jinja_parse_tuple(parser, &node->child[0]));
     DPO_TRY(parse_body(parser, ends, &node->list));
-    if (jinja_is_name(jinja_peek(parser), "elif")) {
-        DPO_TRY(jinja_new_node(parser, JINJA_IF, jinja_peek(parser)->at, &node->otherwise));
-        parser->at++;
-        DPO_TRY(jinja_enter(parser));
-        DPO_TRY(parse_if(parser, node->otherwise));
-        jinja_leave(parser);
-        return DPO_OK;
-    }
+    if (jinja_accept_name(parser, "elif")) return parse_elif(parser, &node->otherwise);
     if (jinja_accept_name(parser, "else")) DPO_TRY(parse_body(parser, ends + 2, &node->otherwise));
     return jinja_accept_name(parser, "endif") ? DPO_OK : jinja_unexpected(parser, "\"endif\"");
 }
@@ -234,7 +241,7 @@ static dpo_status parse_jump(jinja_parser *parser, jinja_node_kind kind, jinja_n
 {
     node->kind = kind;
     return parser->n_loops > 0 ? DPO_OK
-                               : jinja_fail(parser->source, node->at, "no loop is around this");
+                               : JINJA_FAIL(parser->source, node->at, "no loop is around this");
 }
 
 static dpo_status parse_break(jinja_parser *parser, jinja_node *node)
@@ -274,6 +281,7 @@ static dpo_status parse_statement(jinja_parser *parser, jinja_node **node)
 
 static dpo_status parse_output(jinja_parser *parser, jinja_node **node)
 {
+    parser->at++;
     DPO_TRY(jinja_new_node(parser, JINJA_OUTPUT, jinja_peek(parser)->at, node));
     DPO_TRY(jinja_parse_tuple(parser, &(*node)->child[0]));
     if (jinja_peek(parser)->kind != JINJA_OUTPUT_END) return jinja_unexpected(parser, "\"}}\"");
@@ -298,27 +306,30 @@ static bool is_one_of(const jinja_token *token, const char *const *names)
     return false;
 }
 
+/* One piece of text, output or statement; *node stays NULL at one of the ends, which becomes current. */
+static dpo_status parse_piece(jinja_parser *parser, const char *const *ends, jinja_node **node)
+{
+    switch (jinja_peek(parser)->kind) {
+    case JINJA_TEXT_PIECE:
+        return parse_text(parser, node);
+    case JINJA_OUTPUT_BEGIN:
+        return parse_output(parser, node);
+    case JINJA_BLOCK_BEGIN:
+        parser->at++;
+        return is_one_of(jinja_peek(parser), ends) ? DPO_OK : parse_statement(parser, node);
+    default:
+        return ends[0] == NULL ? DPO_OK : jinja_unexpected(parser, ends[0]);
+    }
+}
+
 static dpo_status parse_statements(jinja_parser *parser, const char *const *ends, jinja_node **list)
 {
     jinja_node **end = list;
 
-    for (;; end = &(*end)->next) {
-        switch (jinja_peek(parser)->kind) {
-        case JINJA_TEXT_PIECE:
-            DPO_TRY(parse_text(parser, end));
-            break;
-        case JINJA_OUTPUT_BEGIN:
-            parser->at++;
-            DPO_TRY(parse_output(parser, end));
-            break;
-        case JINJA_BLOCK_BEGIN:
-            parser->at++;
-            if (is_one_of(jinja_peek(parser), ends)) return DPO_OK;
-            DPO_TRY(parse_statement(parser, end));
-            break;
-        default:
-            return ends[0] == NULL ? DPO_OK : jinja_unexpected(parser, ends[0]);
-        }
+    for (;;) {
+        DPO_TRY(parse_piece(parser, ends, end));
+        if (*end == NULL) return DPO_OK;
+        end = &(*end)->next;
     }
 }
 
@@ -337,3 +348,5 @@ dpo_status jinja_parse(const jinja_source *source, jinja_pool *pool, jinja_node 
     dpo_buffer_destroy(&tokens);
     return status;
 }
+
+/* NOLINTEND(misc-no-recursion) */

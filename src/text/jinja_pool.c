@@ -15,7 +15,7 @@ struct jinja_pool_block {
     _Alignas(ALIGN_BYTES) char bytes[];
 };
 
-static dpo_status add_block(jinja_pool *pool, int64_t need_bytes)
+static dpo_status add_block(jinja_pool *pool, int64_t need_bytes, jinja_pool_block **added)
 {
     int64_t capacity = need_bytes > BLOCK_BYTES ? need_bytes : BLOCK_BYTES;
     jinja_pool_block *block;
@@ -27,24 +27,28 @@ static dpo_status add_block(jinja_pool *pool, int64_t need_bytes)
                         "%s: needs more than %d MiB; the template or the conversation is broken",
                         pool->source, LIMIT_BYTES >> 20);
     block = dpo_memory_get(capacity + (int64_t)sizeof *block, 1);
-    if (block == NULL) return dpo_memory_failed(capacity, 1, __FILE__, __LINE__);
+    if (block == NULL)
+        return dpo_memory_failed(capacity, 1, __FILE__, __LINE__);
     block->capacity_bytes = capacity;
     block->next = pool->blocks;
     pool->blocks = block;
     pool->total_bytes += capacity;
+    *added = block;
     return DPO_OK;
 }
 
 dpo_status jinja_pool_take(jinja_pool *pool, int64_t count, size_t item_bytes, void **taken)
 {
     *taken = NULL;
-    if (count > LIMIT_BYTES / (int64_t)item_bytes) count = LIMIT_BYTES / (int64_t)item_bytes;
-    int64_t need = (count * (int64_t)item_bytes + ALIGN_BYTES - 1) / ALIGN_BYTES * ALIGN_BYTES;
+    if (count > LIMIT_BYTES / (int64_t)item_bytes) count = LIMIT_BYTES; /* too much in any case */
+    int64_t need = (count * (int64_t)item_bytes + ALIGN_BYTES) / ALIGN_BYTES * ALIGN_BYTES;
+    jinja_pool_block *block = pool->blocks;
 
-    if (pool->blocks == NULL || need > pool->blocks->capacity_bytes - pool->blocks->used_bytes)
-        DPO_TRY(add_block(pool, need));
-    *taken = pool->blocks->bytes + pool->blocks->used_bytes;
-    pool->blocks->used_bytes += need;
+    if (block == NULL || need > block->capacity_bytes - block->used_bytes)
+        DPO_TRY(add_block(pool, need, &block));
+    DPO_ASSERT(block != NULL);
+    *taken = block->bytes + block->used_bytes;
+    block->used_bytes += need;
     return DPO_OK;
 }
 

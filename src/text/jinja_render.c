@@ -3,12 +3,14 @@
 
 #include "jinja_run.h"
 
+/* NOLINTBEGIN(misc-no-recursion): jinja_step_in() bounds the depth. */
+
 enum { MAX_OUTPUT_BYTES = 1 << 28 };
 
 static dpo_status render_text(jinja_run *run, const jinja_node *node, jinja_text text)
 {
     if (run->out->size_bytes + text.n > MAX_OUTPUT_BYTES)
-        return jinja_fail(run->source, node->at, "the text grows beyond %d MiB",
+        return JINJA_FAIL(run->source, node->at, "the text grows beyond %d MiB",
                           MAX_OUTPUT_BYTES >> 20);
     return dpo_buffer_append(run->out, text.data, text.n);
 }
@@ -36,7 +38,7 @@ static dpo_status set_attribute(jinja_run *run, const jinja_node *target, jinja_
     jinja_value space = jinja_lookup(run, target->child[0]->name);
 
     if (space.kind != JINJA_SPACE)
-        return jinja_fail(run->source, target->at,
+        return JINJA_FAIL(run->source, target->at,
                           "sets an attribute of %s; only a namespace() can be changed",
                           jinja_kind_name(space.kind));
     return jinja_mapping_put(run->pool, space.mapping, target->name, value);
@@ -66,12 +68,12 @@ static dpo_status bind_targets(jinja_run *run, const jinja_node *node, jinja_val
 
     if (node->targets->next == NULL) return jinja_bind(run, node->targets->name, item);
     if (item.kind != JINJA_ARRAY)
-        return jinja_fail(run->source, node->at, "an item that is %s, expected a list of its parts",
+        return JINJA_FAIL(run->source, node->at, "an item that is %s, expected a list of its parts",
                           jinja_kind_name(item.kind));
     for (const jinja_node *t = node->targets; t != NULL; t = t->next, n++)
         if (n < item.array->n) DPO_TRY(jinja_bind(run, t->name, item.array->items[n]));
     if (n != item.array->n)
-        return jinja_fail(run->source, node->at, "an item of %lld parts for %lld names",
+        return JINJA_FAIL(run->source, node->at, "an item of %lld parts for %lld names",
                           (long long)item.array->n, (long long)n);
     return DPO_OK;
 }
@@ -122,6 +124,18 @@ static dpo_status describe_loop(jinja_run *run, const jinja_array *items, int64_
     return DPO_OK;
 }
 
+static dpo_status render_item(jinja_run *run, const jinja_node *node, jinja_value item,
+                              jinja_value loop)
+{
+    jinja_scope_clear(run);
+    DPO_TRY(jinja_step_in(run, node->at));
+    DPO_TRY(jinja_bind(run, JINJA_TEXT("loop"), loop));
+    DPO_TRY(bind_targets(run, node, item));
+    DPO_TRY(jinja_render(run, node->list));
+    jinja_step_out(run);
+    return DPO_OK;
+}
+
 static dpo_status render_items(jinja_run *run, const jinja_node *node, const jinja_array *items)
 {
     int64_t outer = jinja_scope_begin(run);
@@ -130,13 +144,8 @@ static dpo_status render_items(jinja_run *run, const jinja_node *node, const jin
     DPO_TRY(jinja_new_mapping(run->pool, 9, &loop));
     loop.kind = JINJA_SPACE;
     for (int64_t i = 0; i < items->n && run->jump != JINJA_JUMP_BREAK; i++) {
-        jinja_scope_clear(run);
-        DPO_TRY(jinja_step_in(run, node->at));
         DPO_TRY(describe_loop(run, items, i, &loop));
-        DPO_TRY(jinja_bind(run, JINJA_TEXT("loop"), loop));
-        DPO_TRY(bind_targets(run, node, items->items[i]));
-        DPO_TRY(jinja_render(run, node->list));
-        jinja_step_out(run);
+        DPO_TRY(render_item(run, node, items->items[i], loop));
         if (run->jump == JINJA_JUMP_CONTINUE) run->jump = JINJA_NO_JUMP;
     }
     run->jump = JINJA_NO_JUMP;
@@ -152,7 +161,7 @@ static dpo_status render_for(jinja_run *run, const jinja_node *node)
     DPO_TRY(jinja_evaluate(run, node->child[0], &iterable));
     DPO_TRY(jinja_iterate(run->pool, iterable, &items));
     if (items == NULL)
-        return jinja_fail(run->source, node->at, "a loop over %s, expected a list",
+        return JINJA_FAIL(run->source, node->at, "a loop over %s, expected a list",
                           jinja_kind_name(iterable.kind));
     if (node->child[1] != NULL) DPO_TRY(select_items(run, node, &items));
     return items->n > 0 ? render_items(run, node, items) : jinja_render(run, node->otherwise);
@@ -219,3 +228,5 @@ dpo_status jinja_render_apart(jinja_run *run, const jinja_node *list, jinja_text
     dpo_buffer_destroy(&apart);
     return status;
 }
+
+/* NOLINTEND(misc-no-recursion) */

@@ -6,10 +6,10 @@ enum { MAX_STEPS = 5000000, MAX_DEPTH = 400 };
 dpo_status jinja_step_in(jinja_run *run, int64_t at)
 {
     if (run->n_steps >= MAX_STEPS)
-        return jinja_fail(run->source, at, "more than %d steps; the template does not end",
+        return JINJA_FAIL(run->source, at, "more than %d steps; the template does not end",
                           MAX_STEPS);
     if (run->depth >= MAX_DEPTH)
-        return jinja_fail(run->source, at, "nested more than %d deep; simplify the template",
+        return JINJA_FAIL(run->source, at, "nested more than %d deep; simplify the template",
                           MAX_DEPTH);
     run->n_steps++;
     run->depth++;

@@ -15,7 +15,7 @@ bool jinja_text_is(jinja_text text, const char *terminated)
     return jinja_text_equal(text, (jinja_text){terminated, (int64_t)strlen(terminated)});
 }
 
-dpo_status jinja_fail(const jinja_source *source, int64_t at, const char *format, ...)
+void jinja_record_failure(const jinja_source *source, int64_t at, const char *format, ...)
 {
     char what[800];
     int64_t line = 1;
@@ -29,6 +29,6 @@ dpo_status jinja_fail(const jinja_source *source, int64_t at, const char *format
     va_start(args, format);
     (void)vsnprintf(what, sizeof what, format, args);
     va_end(args);
-    return DPO_FAIL(DPO_EDATA, "%s, line %lld, column %lld: %s", source->name, (long long)line,
-                    (long long)column, what);
+    (void)DPO_FAIL(DPO_EDATA, "%s, line %lld, column %lld: %s", source->name, (long long)line,
+                   (long long)column, what);
 }

@@ -27,7 +27,9 @@ bool jinja_text_equal(jinja_text a, jinja_text b);
 bool jinja_text_is(jinja_text text, const char *terminated);
 
 /* DPO_EDATA: "name, line 3, column 7: ...". at is an offset in the source. */
-dpo_status jinja_fail(const jinja_source *source, int64_t at, const char *format, ...)
+#define JINJA_FAIL(...) (jinja_record_failure(__VA_ARGS__), DPO_EDATA)
+
+void jinja_record_failure(const jinja_source *source, int64_t at, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
 #endif

@@ -50,14 +50,18 @@ DPO_MUST_CHECK dpo_status dpo_token_store_open(const dpo_grid *grid, const char 
 /** Closes a store and sets the pointer to NULL; NULL is left alone. \local */
 void dpo_token_store_close(dpo_token_store **store);
 
-/** Number of prompts P, responses R, examples X, edges C. \local */
+/** Number of prompts, P. \local */
 int64_t dpo_token_store_n_prompts(const dpo_token_store *store);
+/** Number of responses, R. \local */
 int64_t dpo_token_store_n_responses(const dpo_token_store *store);
+/** Number of examples, X. \local */
 int64_t dpo_token_store_n_examples(const dpo_token_store *store);
+/** Number of edges, C. \local */
 int64_t dpo_token_store_n_edges(const dpo_token_store *store);
 
-/** Tokens of the longest prompt with one response, and with all responses of an example. \local */
+/** Tokens of the longest prompt with one of its responses. \local */
 int64_t dpo_token_store_max_sequence_tokens(const dpo_token_store *store);
+/** Tokens of the longest example: its prompts and all of its responses. \local */
 int64_t dpo_token_store_max_example_tokens(const dpo_token_store *store);
 
 /**
@@ -109,12 +113,14 @@ dpo_range dpo_token_store_edges(const dpo_token_store *store, int64_t example);
 void dpo_token_store_edge(const dpo_token_store *store, int64_t edge, int64_t *chosen,
                           int64_t *rejected, float *weight);
 
-/** Where an example comes from: number of its source, and its line there, from 1. \local */
+/** Number of the source that an example comes from. \local */
 int32_t dpo_token_store_source(const dpo_token_store *store, int64_t example);
+/** Line of its source where an example begins, from 1. \local */
 int64_t dpo_token_store_line(const dpo_token_store *store, int64_t example);
 
-/** Number of sources, and the name of one; borrowed from the store. \local */
+/** Number of sources. \local */
 int64_t dpo_token_store_n_sources(const dpo_token_store *store);
+/** Name of a source; borrowed from the store. \local */
 const char *dpo_token_store_source_name(const dpo_token_store *store, int64_t source);
 
 /** Digest of all that the contents follow from: files, tokenizer, template, options. \local */

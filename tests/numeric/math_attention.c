@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "dpo/math/attention.h"
 
+#include <omp.h>
+
 #include "math_test.h"
 
 /* A forest and shape, with all arrays of one run. */
@@ -252,6 +254,27 @@ static void repeated_runs_give_the_same_bits(void **state)
     close_scene(&s);
 }
 
+static void the_number_of_threads_does_not_show(void **state)
+{
+    (void)state;
+    static const int64_t begin[] = {0, 300, 390, 470, 500}, parent[] = {-1, 0, 0, -1};
+    int usual = omp_get_max_threads();
+    scene s = open_scene((dpo_attention_shape){6, 2, 16}, (dpo_segments){4, begin, parent});
+
+    run_scene(&s);
+    for (int n_threads = 1; n_threads <= 4; n_threads++) {
+        omp_set_num_threads(n_threads);
+        scene other = open_scene(s.shape, s.segments);
+
+        run_scene(&other);
+        ASSERT_SAME_BITS(s.out_size, s.out, other.out);
+        ASSERT_SAME_BITS(s.qkv_size, s.dqkv, other.dqkv);
+        close_scene(&other);
+    }
+    omp_set_num_threads(usual);
+    close_scene(&s);
+}
+
 /* Tokens one by one through decode give the rows of the forward pass. */
 static void decoding_equals_the_forward_pass(void **state)
 {
@@ -338,6 +361,7 @@ static const struct CMUnitTest tests[] = {
     UNIT_TEST(a_shared_prompt_equals_separate_sequences),
     UNIT_TEST(packing_does_not_show),
     UNIT_TEST(repeated_runs_give_the_same_bits),
+    UNIT_TEST(the_number_of_threads_does_not_show),
     UNIT_TEST(decoding_equals_the_forward_pass),
     UNIT_TEST(large_scores_do_not_overflow),
     UNIT_TEST(no_tokens_are_no_work),

@@ -4,7 +4,7 @@
 #include "dpo/math/rows.h"
 #include "math_test.h"
 
-enum { N = 200, D = 19, V = 30 };
+enum { N = 2000, D = 19, V = 30 }; /* enough for several threads */
 
 static void random_tokens(int32_t *token)
 {

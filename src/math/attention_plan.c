@@ -7,41 +7,40 @@
 
 #include "dpo/base/memory.h"
 
-/* Cuts the block of all threads into their parts. */
-static void share_block(dpo_attention *attention, int64_t thread_floats)
+/* The scratch of all threads is one block, cut into their parts. */
+static dpo_status allocate_scratch(dpo_attention *attention)
 {
-    int64_t scores = TILE_QUERIES * TILE_KEYS, rows = TILE_QUERIES * attention->head_dim;
+    int64_t rows = TILE_QUERIES * attention->head_dim;
+    int64_t thread_floats = (int64_t)2 * TILE_SCORES + 3 * rows + (int64_t)3 * TILE_QUERIES;
 
+    DPO_TRY(DPO_NEW(attention->scratch, attention->n_threads));
+    DPO_TRY(DPO_NEW(attention->block, attention->n_threads * thread_floats));
     for (int t = 0; t < attention->n_threads; t++) {
         thread_scratch *scratch = &attention->scratch[t];
 
         scratch->s = attention->block + t * thread_floats;
-        scratch->dp = scratch->s + scores;
-        scratch->q = scratch->dp + scores;
+        scratch->dp = scratch->s + TILE_SCORES;
+        scratch->q = scratch->dp + TILE_SCORES;
         scratch->out = scratch->q + rows;
         scratch->dout = scratch->out + rows;
         scratch->max = scratch->dout + rows;
         scratch->sum = scratch->max + TILE_QUERIES;
         scratch->delta = scratch->sum + TILE_QUERIES;
     }
+    return DPO_OK;
 }
 
 static dpo_status allocate(dpo_attention *attention)
 {
     int64_t head_floats = attention->max_tokens * attention->head_dim;
-    int64_t thread_floats =
-        2 * TILE_QUERIES * TILE_KEYS + 3 * TILE_QUERIES * attention->head_dim + 3 * TILE_QUERIES;
 
     DPO_TRY(DPO_NEW(attention->tile, attention->max_tokens));
     DPO_TRY(DPO_NEW(attention->tree_begin, attention->max_tokens + 1));
     DPO_TRY(DPO_NEW(attention->key, 2 * attention->n_kv_heads * head_floats));
     DPO_TRY(DPO_NEW(attention->dkey, 2 * attention->n_heads * head_floats));
-    DPO_TRY(DPO_NEW(attention->scratch, attention->n_threads));
-    DPO_TRY(DPO_NEW(attention->block, attention->n_threads * thread_floats));
     attention->value = attention->key + attention->n_kv_heads * head_floats;
     attention->dvalue = attention->dkey + attention->n_heads * head_floats;
-    share_block(attention, thread_floats);
-    return DPO_OK;
+    return allocate_scratch(attention);
 }
 
 dpo_status dpo_attention_create(const dpo_attention_shape *shape, int64_t max_tokens,

@@ -15,7 +15,7 @@
 #include "dpo/math/attention.h"
 #include "kernels/kernels.h"
 
-enum { TILE_QUERIES = 64, TILE_KEYS = 256 };
+enum { TILE_QUERIES = 64, TILE_KEYS = 256, TILE_SCORES = TILE_QUERIES * TILE_KEYS };
 /* So that of every piece of its own segment a query sees at least one key. */
 _Static_assert(TILE_KEYS % TILE_QUERIES == 0, "a tile of queries lies within one piece of keys");
 

@@ -63,6 +63,7 @@
           (int64_t n_keys, int64_t n, int64_t stride, const float *p, const float *values,           \
            float *out))
 
+/* NOLINTNEXTLINE(bugprone-macro-parentheses): declarators take no more parentheses. */
 #define DPO_KERNEL_FIELD(result, name, parameters) result(*name) parameters;
 /* The kernels of one level. */
 typedef struct {

@@ -12,6 +12,7 @@
 #define DPO_JOIN(a, b, c)  DPO_JOIN_(a, b, c)
 #define KERNEL(name)       DPO_JOIN(dpo_, DPO_LEVEL, name)
 
+/* NOLINTNEXTLINE(bugprone-macro-parentheses): declarators take no more parentheses. */
 #define DPO_KERNEL_PROTOTYPE(result, name, parameters) result KERNEL(name) parameters;
 DPO_KERNEL_LIST(DPO_KERNEL_PROTOTYPE)
 #undef DPO_KERNEL_PROTOTYPE

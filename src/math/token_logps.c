@@ -20,14 +20,19 @@
 
 enum { BLOCK_ROWS = 1024, BLOCK_COLUMNS = 1024 };
 
+/* What is known of a row; lse stays until the backward pass. */
+typedef struct {
+    double sum;   /* of exp(z - max) so far */
+    float max;    /* largest logit so far */
+    float picked; /* logit of the target */
+    float lse;
+} row_state;
+
 struct dpo_token_logps {
     int64_t d_model, n_vocab, max_rows, max_kept;
-    float *max;    /* [max_rows] largest logit so far */
-    double *sum;   /* [max_rows] sum of exp(z - max) */
-    float *picked; /* [max_rows] logit of the target */
-    float *lse;    /* [max_rows] of the last forward pass */
-    float *block;  /* [BLOCK_ROWS, BLOCK_COLUMNS] logits that are not kept */
-    float *kept;   /* [max_kept] logits of the last forward pass; consumed by backward */
+    row_state *row; /* [max_rows] */
+    float *block;   /* [BLOCK_ROWS, BLOCK_COLUMNS] logits that are not kept */
+    float *kept;    /* [max_kept] logits of the last forward pass; consumed by backward */
 };
 
 /* One block of logits, and where it is. */
@@ -47,10 +52,7 @@ static dpo_status allocate(dpo_token_logps *logps)
     int64_t rows = logps->max_rows < BLOCK_ROWS ? logps->max_rows : BLOCK_ROWS;
     int64_t columns = logps->n_vocab < BLOCK_COLUMNS ? logps->n_vocab : BLOCK_COLUMNS;
 
-    DPO_TRY(DPO_NEW(logps->max, logps->max_rows));
-    DPO_TRY(DPO_NEW(logps->sum, logps->max_rows));
-    DPO_TRY(DPO_NEW(logps->picked, logps->max_rows));
-    DPO_TRY(DPO_NEW(logps->lse, logps->max_rows));
+    DPO_TRY(DPO_NEW(logps->row, logps->max_rows));
     DPO_TRY(DPO_NEW(logps->block, rows * columns));
     return DPO_NEW(logps->kept, logps->max_kept);
 }
@@ -76,10 +78,7 @@ dpo_status dpo_token_logps_create(int64_t d_model, int64_t n_vocab, int64_t max_
 void dpo_token_logps_destroy(dpo_token_logps **logps)
 {
     if (*logps == NULL) return;
-    dpo_free((*logps)->max);
-    dpo_free((*logps)->sum);
-    dpo_free((*logps)->picked);
-    dpo_free((*logps)->lse);
+    dpo_free((*logps)->row);
     dpo_free((*logps)->block);
     dpo_free((*logps)->kept);
     dpo_free(*logps);
@@ -129,14 +128,15 @@ static void absorb_block(dpo_token_logps *logps, const logits_block *block, cons
 #pragma omp parallel for schedule(static)
     for (int64_t r = block->rows.begin; r < block->rows.end; r++) {
         const float *z = block->z + (r - block->rows.begin) * width;
+        row_state *row = &logps->row[r];
         float largest = kernels->largest(width, z);
-        float max = !is_first && logps->max[r] > largest ? logps->max[r] : largest;
-        double before = is_first ? 0.0 : logps->sum[r] * exp((double)(logps->max[r] - max));
+        float max = !is_first && row->max > largest ? row->max : largest;
+        double before = is_first ? 0.0 : row->sum * exp((double)(row->max - max));
 
-        logps->sum[r] = before + (double)kernels->exp_sum(width, max, z);
-        logps->max[r] = max;
+        row->sum = before + (double)kernels->exp_sum(width, max, z);
+        row->max = max;
         if (target[r] >= block->columns.begin && target[r] < block->columns.end)
-            logps->picked[r] = z[target[r] - block->columns.begin];
+            row->picked = z[target[r] - block->columns.begin];
     }
 }
 
@@ -155,10 +155,11 @@ void dpo_token_logps_forward(dpo_token_logps *logps, int64_t n_rows, const float
         absorb_block(logps, &block, target);
     }
     for (int64_t r = 0; r < n_rows; r++) {
-        double lse = (double)logps->max[r] + log(logps->sum[r]);
+        row_state *row = &logps->row[r];
+        double lse = (double)row->max + log(row->sum);
 
-        logps->lse[r] = (float)lse;
-        logp[r] = (float)((double)logps->picked[r] - lse);
+        row->lse = (float)lse;
+        logp[r] = (float)((double)row->picked - lse);
     }
 }
 
@@ -173,7 +174,7 @@ static void differentiate_block(dpo_token_logps *logps, const logits_block *bloc
     for (int64_t r = block->rows.begin; r < block->rows.end; r++) {
         float *z = block->z + (r - block->rows.begin) * width;
 
-        kernels->exp_scaled(width, -coefficient[r], logps->lse[r], z);
+        kernels->exp_scaled(width, -coefficient[r], logps->row[r].lse, z);
         if (target[r] >= block->columns.begin && target[r] < block->columns.end)
             z[target[r] - block->columns.begin] += coefficient[r];
     }

@@ -370,6 +370,39 @@ static void the_audit_counts_what_is_in_the_file(void **state)
     run_end(&r);
 }
 
+/* Any allocation may fail, on any rank: all learn of it, nobody waits for ever, nothing is left. */
+static void no_memory_on_one_rank_fails_all(void **state)
+{
+    (void)state;
+    int last = dpo_grid_size(test_grid, DPO_WORLD) - 1;
+    dpo_status status = DPO_ENOMEM;
+    int64_t n;
+    run r;
+
+    write_many(5);
+    for (n = 1; status != DPO_OK; n += 7) {
+        dpo_token_store *store = NULL;
+
+        run_begin(&r, FOLDER, input_path);
+        int64_t outstanding = dpo_memory_outstanding();
+
+        if (rank_of_world() == last) dpo_memory_fail_after(n);
+        status = prepare(&r);
+        if (status == DPO_OK) status = open_store(&r, &store);
+        dpo_memory_fail_after(0);
+        dpo_token_store_close(&store);
+        ASSERT_ALL(status == DPO_OK || status == DPO_ENOMEM);
+        ASSERT_ALL(dpo_memory_outstanding() == outstanding);
+        ASSERT_OK(dpo_agree_on(test_grid, "status", (int64_t)status));
+        if (rank_of_world() == 0) (void)remove(store_path);
+        dpo_chat_template_destroy(&r.chat_template);
+        dpo_tokenizer_destroy(&r.tokenizer);
+        assert_true(n < 5000);
+    }
+    assert_true(n > 100);
+    remove_files();
+}
+
 static const struct CMUnitTest tests[] = {
     cmocka_unit_test(too_long_examples_are_dropped_or_refused_when_asked),
     cmocka_unit_test(the_order_is_that_of_the_lines),
@@ -382,6 +415,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(empty_responses_are_dropped_or_kept_when_asked),
     cmocka_unit_test(what_a_run_cannot_use_is_refused),
     cmocka_unit_test(a_store_of_another_vocabulary_is_refused),
+    cmocka_unit_test(no_memory_on_one_rank_fails_all),
     cmocka_unit_test(the_audit_counts_what_is_in_the_file),
 };
 

@@ -245,7 +245,7 @@ static void assert_first_bad_line(int n, int bad, const char *line, dpo_empty em
                                   const char *part)
 {
     dpo_buffer text = {0};
-    char place[80];
+    char place[128];
     run r;
 
     for (int i = 0; i < n; i++)

@@ -7,9 +7,9 @@
 
 /* Tokens that are looked for in the text before anything else sees it. */
 typedef struct {
-    char *match;      /* what is looked for: the token's text, normalized if the token is; owned */
-    int64_t n_bytes;  /* of match, > 0 */
-    int32_t id;       /* its place in the file decides between two of the same match */
+    char *match;     /* what is looked for: the token's text, normalized if the token is; owned */
+    int64_t n_bytes; /* of match, > 0 */
+    int32_t id;
     bool special;     /* may be left out when decoding */
     bool lstrip;      /* takes the white space in front */
     bool rstrip;      /* takes the white space behind */
@@ -18,7 +18,7 @@ typedef struct {
 } tokenizer_added_token;
 
 /* The added tokens of a file.
-   Invariant: tokens are sorted by normalized, first byte, then longest first; those of one set and first byte b
+   Invariant: tokens are sorted by normalized, first byte, then longest first, then by id; those of one set and first byte b
    are [begin[set][b], begin[set][b + 1]). */
 typedef struct {
     dpo_buffer tokens; /* tokenizer_added_token */

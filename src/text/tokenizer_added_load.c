@@ -89,7 +89,7 @@ static dpo_status load_item(const char *source, int64_t i, const dpo_json *node,
     return status;
 }
 
-/* Of two tokens with the same match the special one counts, then the first. */
+/* Of two tokens with the same match the one with the smaller id counts. */
 static int compare_tokens(const void *left, const void *right)
 {
     const tokenizer_added_token *a = left;
@@ -100,7 +100,6 @@ static int compare_tokens(const void *left, const void *right)
     if (a->normalized != b->normalized) return a->normalized ? 1 : -1;
     if (first_a != first_b) return first_a < first_b ? -1 : 1;
     if (a->n_bytes != b->n_bytes) return a->n_bytes > b->n_bytes ? -1 : 1;
-    if (a->special != b->special) return a->special ? -1 : 1;
     return a->id < b->id ? -1 : a->id > b->id;
 }
 

@@ -60,8 +60,9 @@ static dpo_status append_span(dpo_buffer *spans, int64_t begin, int64_t end, int
     return dpo_buffer_append(spans, &span, sizeof span);
 }
 
-/* Appends a token at [at, at + its length) and the plain text since *done, which moves behind it. A token of spaces
-   may be found within the white space that another one took: nothing is left of it. */
+/* Appends a token at [at, at + its length) and the plain text since *done, which moves behind it. A
+   token of spaces may be found within the white space that another one took: nothing is left of it.
+   */
 static dpo_status append_token(const tokenizer_added_token *token, const char *text,
                                int64_t n_bytes, int64_t at, int64_t *done, dpo_buffer *spans)
 {

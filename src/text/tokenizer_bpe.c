@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-/* One piece of text to ids: its characters are symbols in a linked list, possible merges wait in a queue by rank,
-   and of one rank from left to right. */
+/* One piece of text to ids: its characters are symbols in a linked list, possible merges wait in a
+   queue by rank, and of one rank from left to right. */
 #include "tokenizer_bpe.h"
 
 #include "tokenizer_unicode.h"
 
-/* A run of characters that is a token by now. Invariant: previous and next are -1 at the ends; dead symbols are
-   in no list. */
+/* A run of characters that is a token by now. Invariant: previous and next are -1 at the ends; dead
+   symbols are in no list. */
 typedef struct {
     int32_t id; /* -1: merged into the one before */
     int64_t previous;
@@ -36,8 +36,8 @@ static bool has_bytes(const tokenizer_bpe *bpe, const char *text, int64_t n_byte
     return true;
 }
 
-/* Unknown characters wait until a known one comes, since several of them may be one token; bytes do not end the
-   wait. */
+/* Unknown characters wait until a known one comes, since several of them may be one token; bytes do
+   not end the wait. */
 static dpo_status find_symbols(const tokenizer_bpe *bpe, const char *text, int64_t n_bytes,
                                dpo_buffer *symbols)
 {

@@ -14,8 +14,8 @@ typedef struct {
 } tokenizer_merge;
 
 /* Byte-pair encoding (Sennrich et al. 2016) with its vocabulary.
-   Invariant: every merge is in one slot, at or behind the place of its hash; n_slots is a power of two and at
-   least half of it is free. */
+   Invariant: every merge is in one slot, at or behind the place of its hash; n_slots is a power of
+   two and at least half of it is free. */
 typedef struct {
     tokenizer_vocab vocab;
     int64_t n_slots;

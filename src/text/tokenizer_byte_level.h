@@ -4,8 +4,8 @@
 
 #include <stdint.h>
 
-/* The printable alphabet of GPT-2: bytes that are visible in Latin-1 are themselves, the others are the characters
-   from U+0100 on, in order. */
+/* The printable alphabet of GPT-2: bytes that are visible in Latin-1 are themselves, the others are
+   the characters from U+0100 on, in order. */
 
 /* The character of a byte. */
 int32_t tokenizer_char_of_byte(unsigned char byte);

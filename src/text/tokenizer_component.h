@@ -4,7 +4,8 @@
 
 #include "dpo/base/json.h"
 
-/* A type of component that is understood, and what loads one: appends to a list of the kind's own. */
+/* A type of component that is understood, and what loads one: appends to a list of the kind's own.
+   */
 typedef struct {
     const char *type;
     dpo_status (*load)(const char *where, const dpo_json *node, void *list);
@@ -17,8 +18,8 @@ typedef struct {
     int n_components;
 } tokenizer_component_kind;
 
-/* Loads a component, or the items of a Sequence one after the other, into a list; null loads nothing. A type
-   that the kind does not know is refused. where: "tokenizer.json: decoder". */
+/* Loads a component, or the items of a Sequence one after the other, into a list; null loads
+   nothing. A type that the kind does not know is refused. where: "tokenizer.json: decoder". */
 DPO_MUST_CHECK dpo_status tokenizer_components_load(const char *where,
                                                     const tokenizer_component_kind *kind,
                                                     const dpo_json *node, void *list);

@@ -21,12 +21,14 @@ DPO_MUST_CHECK dpo_status tokenizer_texts_append(tokenizer_texts *texts, const c
                                                  int64_t n_bytes);
 void tokenizer_texts_destroy(tokenizer_texts *texts);
 
-/* Loads "decoder" (NULL if it is absent); on error the list is destroyed by the caller all the same. */
+/* Loads "decoder" (NULL if it is absent); on error the list is destroyed by the caller all the
+   same. */
 DPO_MUST_CHECK dpo_status tokenizer_decoders_load(const char *where, const dpo_json *node,
                                                   tokenizer_decoders *decoders);
 void tokenizer_decoders_destroy(tokenizer_decoders *decoders);
 
-/* Appends the text of the tokens, which are changed. Without a decoder they are joined by spaces. */
+/* Appends the text of the tokens, which are changed. Without a decoder they are joined by spaces.
+   */
 DPO_MUST_CHECK dpo_status tokenizer_decode(const tokenizer_decoders *decoders,
                                            tokenizer_texts *tokens, dpo_buffer *text);
 

@@ -9,7 +9,8 @@ typedef struct {
     dpo_buffer steps; /* of a private type */
 } tokenizer_normalizers;
 
-/* Loads "normalizer" (NULL if it is absent); on error the list is destroyed by the caller all the same. */
+/* Loads "normalizer" (NULL if it is absent); on error the list is destroyed by the caller all the
+   same. */
 DPO_MUST_CHECK dpo_status tokenizer_normalizers_load(const char *where, const dpo_json *node,
                                                      tokenizer_normalizers *normalizers);
 void tokenizer_normalizers_destroy(tokenizer_normalizers *normalizers);

@@ -17,8 +17,8 @@ typedef struct {
     bool is_match;
 } tokenizer_match;
 
-/* Loads {"String": text} or {"Regex": expression} under "pattern" of node; an expression that PCRE2 would read
-   otherwise than Oniguruma is refused. On error the pattern is empty. */
+/* Loads {"String": text} or {"Regex": expression} under "pattern" of node; an expression that PCRE2
+   would read otherwise than Oniguruma is refused. On error the pattern is empty. */
 DPO_MUST_CHECK dpo_status tokenizer_pattern_load(const char *where, const dpo_json *node,
                                                  tokenizer_pattern *pattern);
 
@@ -28,8 +28,8 @@ DPO_MUST_CHECK dpo_status tokenizer_pattern_compile(const char *where, const cha
 
 void tokenizer_pattern_destroy(tokenizer_pattern *pattern);
 
-/* Appends tokenizer_match items that cover the UTF-8 text [n_bytes] in order; an empty text has none.
-   DPO_EDATA if the expression gives up. */
+/* Appends tokenizer_match items that cover the UTF-8 text [n_bytes] in order; an empty text has
+   none. DPO_EDATA if the expression gives up. */
 DPO_MUST_CHECK dpo_status tokenizer_pattern_match(const tokenizer_pattern *pattern,
                                                   const char *text, int64_t n_bytes,
                                                   dpo_buffer *matches);

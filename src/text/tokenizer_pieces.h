@@ -5,7 +5,8 @@
 #include "tokenizer_pattern.h"
 
 /* A text cut into pieces.
-   Invariant: end[i] (int64_t) ascends strictly, the last one is text.size_bytes: no piece is empty. */
+   Invariant: end[i] (int64_t) ascends strictly, the last one is text.size_bytes: no piece is empty.
+   */
 typedef struct {
     dpo_buffer text;
     dpo_buffer end;
@@ -26,7 +27,8 @@ int64_t tokenizer_pieces_count(const tokenizer_pieces *pieces);
 /* Piece i, its length in n_bytes. */
 const char *tokenizer_pieces_get(const tokenizer_pieces *pieces, int64_t i, int64_t *n_bytes);
 
-/* Ends a piece behind what was appended to text since the last end; does nothing if that is nothing. */
+/* Ends a piece behind what was appended to text since the last end; does nothing if that is
+   nothing. */
 DPO_MUST_CHECK dpo_status tokenizer_pieces_cut(tokenizer_pieces *pieces);
 
 /* Appends the pieces of one text, cut at the matches that cover it. */

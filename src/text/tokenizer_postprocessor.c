@@ -22,7 +22,8 @@ static dpo_status append_ids(const char *where, const dpo_json *special_token, d
     return DPO_OK;
 }
 
-/* One item of the template: the text itself, or a special token with its ids in the table special_tokens. */
+/* One item of the template: the text itself, or a special token with its ids in the table
+   special_tokens. */
 static dpo_status load_item(const char *where, const dpo_json *item, const dpo_json *special_tokens,
                             int *n_texts, tokenizer_postprocessor *postprocessor)
 {

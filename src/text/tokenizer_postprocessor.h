@@ -11,7 +11,8 @@ typedef struct {
     dpo_buffer after;  /* int32_t */
 } tokenizer_postprocessor;
 
-/* Loads "post_processor" (NULL if it is absent); on error it is destroyed by the caller all the same. */
+/* Loads "post_processor" (NULL if it is absent); on error it is destroyed by the caller all the
+   same. */
 DPO_MUST_CHECK dpo_status tokenizer_postprocessor_load(const char *where, const dpo_json *node,
                                                        tokenizer_postprocessor *postprocessor);
 void tokenizer_postprocessor_destroy(tokenizer_postprocessor *postprocessor);

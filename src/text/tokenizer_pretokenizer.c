@@ -13,11 +13,11 @@ typedef enum { PREPEND_NEVER, PREPEND_FIRST, PREPEND_ALWAYS } prepend_scheme;
 
 /* One pre-tokenizer; which members count depends on run. */
 typedef struct step {
-    /* Appends what becomes of one piece [n_bytes > 0]; at_start: it begins where the whole text does. */
+    /* Appends what becomes of one piece [n_bytes > 0]; at_start: it begins where the whole text
+       does. */
     dpo_status (*run)(const struct step *step, const char *text, int64_t n_bytes, bool at_start,
                       tokenizer_pieces *out);
-    tokenizer_pattern
-        pattern; /* Split; ByteLevel with a pattern; Metaspace: the replacement character */
+    tokenizer_pattern pattern; /* Split; ByteLevel; Metaspace: the replacement character */
     tokenizer_behavior behavior;
     prepend_scheme prepend; /* Metaspace */
     bool use_pattern;       /* ByteLevel, Metaspace */
@@ -98,7 +98,8 @@ static dpo_status run_byte_level(const step *s, const char *text, int64_t n_byte
     return status;
 }
 
-/* The text with the replacement character for every space, and one in front where the scheme says so. */
+/* The text with the replacement character for every space, and one in front where the scheme says
+   so. */
 static dpo_status replace_spaces(const step *s, const char *text, int64_t n_bytes, bool at_start,
                                  dpo_buffer *out)
 {

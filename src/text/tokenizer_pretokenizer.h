@@ -9,7 +9,8 @@ typedef struct {
     dpo_buffer steps; /* of a private type */
 } tokenizer_pretokenizers;
 
-/* Loads "pre_tokenizer" (NULL if it is absent); on error the list is destroyed by the caller all the same. */
+/* Loads "pre_tokenizer" (NULL if it is absent); on error the list is destroyed by the caller all
+   the same. */
 DPO_MUST_CHECK dpo_status tokenizer_pretokenizers_load(const char *where, const dpo_json *node,
                                                        tokenizer_pretokenizers *pretokenizers);
 void tokenizer_pretokenizers_destroy(tokenizer_pretokenizers *pretokenizers);

@@ -31,7 +31,8 @@ struct dpo_tokenizer {
     dpo_digest digest;
 };
 
-/* Sets the roles that are still without a token from a configuration, and checks that its added tokens are known. */
+/* Sets the roles that are still without a token from a configuration, and checks that its added
+   tokens are known. */
 DPO_MUST_CHECK dpo_status tokenizer_config_apply(const char *where, const dpo_json *config,
                                                  dpo_tokenizer *tokenizer);
 

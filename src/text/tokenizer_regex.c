@@ -50,8 +50,8 @@ static int64_t escape_length(const char *c)
     return end != NULL ? end + 1 - c : 2;
 }
 
-/* Appends the name of a property, "{L}", "{^Han}". What is longer than a general category is a script; PCRE2 would
-   take characters that are used with the script as well. */
+/* Appends the name of a property, "{L}", "{^Han}". What is longer than a general category is a
+   script; PCRE2 would take characters that are used with the script as well. */
 static dpo_status translate_name(const char *c, int64_t n, dpo_buffer *out)
 {
     int64_t n_front = n > 1 && c[1] == '^' ? 2 : 1;
@@ -78,8 +78,8 @@ static dpo_status translate_escape(const char *where, const char *expression, co
     return refuse(where, expression, c, 2);
 }
 
-/* What would mean something else: nested and intersected classes, PCRE2's verbs, {n,m}+ (possessive in PCRE2 only),
-   and groups other than (?:, (?i:, (?=, (?!, (?<=, (?<!, (?>. */
+/* What would mean something else: nested and intersected classes, PCRE2's verbs, {n,m}+ (possessive
+   in PCRE2 only), and groups other than (?:, (?i:, (?=, (?!, (?<=, (?<!, (?>. */
 static const char *find_difference(const char *c, bool inside)
 {
     static const char *const groups[] = {":", "i:", "=", "!", "<=", "<!", ">"};

@@ -7,8 +7,8 @@
 
 #include "dpo/base/buffer.h"
 
-/* Characters and their classes, as the regular expressions and the standard library of Rust see them. Texts are
-   valid UTF-8. */
+/* Characters and their classes, as the regular expressions and the standard library of Rust see
+   them. Texts are valid UTF-8. */
 
 /* The character at the beginning of text [n_bytes > 0] and its length. */
 int32_t tokenizer_char_at(const char *text, int64_t n_bytes, int64_t *length);
@@ -28,7 +28,8 @@ bool tokenizer_is_word(int32_t c);
 /* Appends a character in UTF-8. */
 DPO_MUST_CHECK dpo_status tokenizer_append_char(dpo_buffer *out, int32_t c);
 
-/* Appends bytes as text: each longest beginning of a character that does not continue as one becomes U+FFFD. */
+/* Appends bytes as text: each longest beginning of a character that does not continue as one
+   becomes U+FFFD. */
 DPO_MUST_CHECK dpo_status tokenizer_append_lossy(dpo_buffer *out, const char *bytes,
                                                  int64_t n_bytes);
 

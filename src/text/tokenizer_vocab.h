@@ -8,8 +8,9 @@
 enum { TOKENIZER_MAX_ID = (1 << 22) - 1 };
 
 /* Tokens by id and by text.
-   Invariant: begin[id] is the offset of the zero-terminated text in texts, or -1; every token is in one slot as
-   id + 1, at or behind the place of its hash; n_slots is a power of two and at least half of it is 0. */
+   Invariant: begin[id] is the offset of the zero-terminated text in texts, or -1; every token is in
+   one slot as id + 1, at or behind the place of its hash; n_slots is a power of two and at least
+   half of it is 0. */
 typedef struct {
     dpo_buffer texts;
     int64_t n_ids; /* largest id + 1, 0 if there is no token */
@@ -20,7 +21,8 @@ typedef struct {
     int32_t *slot; /* [n_slots] */
 } tokenizer_vocab;
 
-/* Room for n_tokens tokens with ids below max_ids; on error it may be half made and is destroyed all the same. */
+/* Room for n_tokens tokens with ids below max_ids; on error it may be half made and is destroyed
+   all the same. */
 DPO_MUST_CHECK dpo_status tokenizer_vocab_create(int64_t n_tokens, int64_t max_ids,
                                                  tokenizer_vocab *vocab);
 void tokenizer_vocab_destroy(tokenizer_vocab *vocab);

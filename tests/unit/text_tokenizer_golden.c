@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* tests/data/tokenizers.json is what Hugging Face `tokenizers` makes of the same files and texts; tools/tokenizer-golden
-   writes it. */
+/* tests/data/tokenizers.json is what Hugging Face `tokenizers` makes of the same files and texts;
+   tools/tokenizer-golden writes it. */
 #include "dpo/base/json.h"
 #include "dpo/text/tokenizer.h"
 #include "unit_test.h"

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /* tests/data/tokenizers.json is what Hugging Face `tokenizers` makes of the same files and texts;
    tools/tokenizer-golden writes it. */
+#include <stdlib.h>
+
 #include "dpo/base/json.h"
 #include "dpo/text/tokenizer.h"
 #include "unit_test.h"
@@ -137,11 +139,107 @@ static void a_real_model_does_as_tokenizers(void **state)
     dpo_tokenizer_destroy(&tokenizer);
 }
 
+/* Path of a file of the shared data, which need not be there. */
+static const char *shared(const char *name, dpo_buffer *path)
+{
+    const char *source = getenv("DPO_SOURCE_DIR");
+
+    dpo_buffer_clear(path);
+    ASSERT_OK(dpo_buffer_printf(path, "%s/../shared/data/%s", source != NULL ? source : ".", name));
+    return dpo_buffer_text(path);
+}
+
+static void append_merges(const char *path, dpo_json *merges)
+{
+    dpo_buffer text = {0};
+
+    ASSERT_OK(dpo_buffer_append_file(&text, path));
+    for (char *line = strtok(text.data, "\n"); line != NULL; line = strtok(NULL, "\n"))
+        ASSERT_OK(dpo_json_put_text(merges, NULL, line));
+    dpo_buffer_destroy(&text);
+}
+
+/* A tokenizer.json of the files that came with GPT-2. */
+static void make_gpt_2(dpo_tokenizer **tokenizer)
+{
+    static const char frame[] =
+        "{\"pre_tokenizer\":{\"type\":\"ByteLevel\",\"add_prefix_space\":false},"
+        "\"decoder\":{\"type\":\"ByteLevel\"},\"model\":{\"merges\":[]}}";
+    dpo_buffer path = {0};
+    dpo_buffer text = {0};
+    dpo_json *root;
+    dpo_json *vocab;
+
+    ASSERT_OK(dpo_json_parse("frame", frame, sizeof frame - 1, DPO_JSON_STRICT, &root));
+    append_merges(shared("models/gpt2/vocab.bpe", &path),
+                  dpo_json_find(dpo_json_find(root, "model"), "merges"));
+    ASSERT_OK(
+        dpo_json_read_file(shared("models/gpt2/encoder.json", &path), DPO_JSON_STRICT, &vocab));
+    ASSERT_OK(dpo_json_put_node(dpo_json_find(root, "model"), "vocab", &vocab));
+    ASSERT_OK(dpo_json_print(root, false, &text));
+    ASSERT_OK(
+        dpo_tokenizer_parse("GPT-2", dpo_buffer_text(&text), text.size_bytes, NULL, tokenizer));
+    dpo_json_destroy(&root);
+    dpo_buffer_destroy(&path);
+    dpo_buffer_destroy(&text);
+}
+
+/* Compares with a line of decimal ids and returns the next line. */
+static char *check_line(const dpo_tokenizer *tokenizer, const char *text, char *line)
+{
+    dpo_buffer ids = {0};
+    char *next = strchr(line, '\n');
+
+    if (next != NULL) *next = '\0';
+    ASSERT_OK(dpo_tokenizer_encode(tokenizer, text, (int64_t)strlen(text), false, &ids));
+    for (int64_t i = 0; i < ids.size_bytes / (int64_t)sizeof(int32_t); i++) {
+        long want = strtol(line, &line, 10);
+
+        if (((const int32_t *)ids.data)[i] != want) fail_msg("\"%s\": expected id %ld", text, want);
+    }
+    assert_int_equal(strspn(line, " "), strlen(line));
+    check_decoded("GPT-2", tokenizer, &ids, false, text);
+    dpo_buffer_destroy(&ids);
+    return next != NULL ? next + 1 : line + strlen(line);
+}
+
+/* Hard texts, a separator between them, and their ids, a line each. */
+static void gpt_2_finds_the_known_ids(void **state)
+{
+    static const char separator[] = "\n__ggml_vocab_test__\n";
+    dpo_buffer path = {0};
+    dpo_buffer texts = {0};
+    dpo_buffer ids = {0};
+    dpo_tokenizer *tokenizer;
+
+    (void)state;
+    if (dpo_buffer_append_file(&texts, shared("tokenizers/ggml-vocab-gpt-2.gguf.inp", &path)) ==
+        DPO_OK) {
+        make_gpt_2(&tokenizer);
+        ASSERT_OK(
+            dpo_buffer_append_file(&ids, shared("tokenizers/ggml-vocab-gpt-2.gguf.out", &path)));
+        char *line = ids.data;
+
+        for (char *text = texts.data, *end; text != NULL; text = end) {
+            end = strstr(text, separator);
+            if (end != NULL) *end = '\0';
+            line = check_line(tokenizer, text, line);
+            if (end != NULL) end += sizeof separator - 1;
+        }
+        assert_string_equal(line, "");
+        dpo_tokenizer_destroy(&tokenizer);
+    }
+    dpo_buffer_destroy(&path);
+    dpo_buffer_destroy(&texts);
+    dpo_buffer_destroy(&ids);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         GOLDEN_TEST(every_component_does_as_tokenizers),
         GOLDEN_TEST(a_real_model_does_as_tokenizers),
+        GOLDEN_TEST(gpt_2_finds_the_known_ids),
     };
 
     return cmocka_run_group_tests(tests, read_golden, forget_golden);

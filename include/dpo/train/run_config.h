@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef DPO_TRAIN_RUN_CONFIG_H
+#define DPO_TRAIN_RUN_CONFIG_H
+
+/**
+ * \file
+ * The configuration of a run: every key that a configuration file or `--set` may name.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "dpo/base/config.h"
+#include "dpo/base/status.h"
+
+/** The commands that read a key, and what a continued run may change; bits of dpo_field.flags. */
+enum {
+    DPO_FOR_PREPARE = 1,
+    DPO_FOR_REFERENCE = 2,
+    DPO_FOR_TRAIN = 4,
+    DPO_FOR_EVALUATE = 8,
+    DPO_FOR_GENERATE = 16,
+    DPO_FOR_EXPORT = 32,
+    DPO_MAY_CHANGE = 256 /**< may differ between a run and its continuation */
+};
+
+/** Whether a run continues from the newest checkpoint in its folder; order of the names in the table. */
+typedef enum { DPO_RESUME_AUTO, DPO_RESUME_NEVER } dpo_resume;
+
+/** All keys, by group. Texts and JSON values are owned. */
+typedef struct {
+    char *model;   /**< model folder, or checkpoint where a command takes one */
+    char *out;     /**< folder of the run's files */
+    int64_t seed;  /**< of shuffling and sampling */
+    int precision; /**< auto or f32 */
+    struct {
+        dpo_json *train;     /**< source or list of sources */
+        dpo_json *eval;      /**< the same, may be NULL */
+        int64_t max_length;  /**< tokens of prompt and response together */
+        int truncation;      /**< dpo_truncation of data/prepare.h */
+        int empty;           /**< dpo_empty of data/prepare.h */
+        char *chat_template; /**< file with a template; NULL: the model's */
+        bool shuffle;        /**< each epoch in another order */
+    } data;
+    struct {
+        char *name;             /**< row of the table of objectives */
+        double beta;            /**< 1/nat */
+        double label_smoothing; /**< [0, 0.5) */
+    } objective;
+    struct {
+        char *model; /**< NULL: model */
+        char *cache; /**< NULL: out/reference.h5 */
+    } reference;
+    struct {
+        int64_t examples;   /**< per optimizer step, all ranks together */
+        int64_t tokens;     /**< per micro-batch and rank; 0: chosen by the program */
+        bool share_prompts; /**< compute a prompt once for its responses */
+    } batch;
+    struct {
+        int name;            /**< adamw */
+        double lr;           /**< peak learning rate */
+        double betas[2];     /**< decay of the moments */
+        double eps;          /**< added to the root of the second moment */
+        double weight_decay; /**< decoupled */
+        double clip;         /**< largest gradient norm; 0: off */
+    } optimizer;
+    struct {
+        int name;      /**< row of the table of schedules */
+        double warmup; /**< steps, or a fraction of the steps below 1 */
+        double min_lr; /**< cosine: lowest rate */
+    } schedule;
+    struct {
+        int64_t epochs; /**< passes over the data */
+        int64_t steps;  /**< optimizer steps; 0: as epochs say */
+    } train;
+    struct {
+        int64_t every; /**< steps; 0: only at the end */
+        int64_t keep;  /**< newest checkpoints that stay; 0: all */
+        int resume;    /**< dpo_resume */
+    } checkpoint;
+    struct {
+        int64_t every;     /**< steps; 0: only at the end */
+        bool at_start;     /**< before the first step */
+        dpo_json *prompts; /**< texts to continue at each evaluation, may be NULL */
+    } evaluate;
+    struct {
+        int64_t every; /**< steps between lines */
+    } log;
+    struct {
+        int64_t max_tokens; /**< new tokens */
+        double temperature; /**< 0: greedy */
+        int64_t top_k;      /**< 0: off */
+        double top_p;       /**< 1: off */
+        bool chat;          /**< prompts are user messages */
+    } generate;
+    struct {
+        int dtype; /**< as_loaded, f32 or bf16 */
+    } export_;
+} dpo_run_config;
+
+/** The table of keys. \local */
+const dpo_field *dpo_run_config_fields(int *n_fields);
+
+/**
+ * Checks what no single row can: keys that contradict each other or that the chosen parts do not use.
+ *
+ * \local
+ * \param[in] config  What was given.
+ * \param[in] run     The filled struct.
+ * \errors{DPO_EUSAGE naming the keys}
+ */
+DPO_MUST_CHECK dpo_status dpo_run_config_check(const dpo_config *config,
+                                               const dpo_run_config *run);
+
+/** Frees what a filled struct owns. \local */
+void dpo_run_config_destroy(dpo_run_config *run);
+
+/**
+ * The first key in which two resolved configurations differ though a continued run may not change it.
+ *
+ * \local
+ * \param[in] before  Resolved configuration of the run that is continued.
+ * \param[in] now     Resolved configuration now.
+ * \return Path of the key, valid for ever; NULL if a continuation is allowed.
+ */
+const char *dpo_run_config_difference(const dpo_json *before, const dpo_json *now);
+
+#endif

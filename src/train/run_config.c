@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "dpo/train/run_config.h"
+
+#include <string.h>
+
+static const char *const precisions[] = {"auto", "f32", NULL};
+static const char *const truncations[] = {"keep_start", "keep_end", "drop", "error", NULL};
+static const char *const empties[] = {"error", "drop", "keep", NULL};
+static const char *const optimizers[] = {"adamw", NULL};
+static const char *const schedules[] = {"constant", "linear", "cosine", NULL};
+static const char *const resumes[] = {"auto", "never", NULL};
+static const char *const dtypes[] = {"as_loaded", "f32", "bf16", NULL};
+
+enum {
+    DATA = DPO_FOR_PREPARE | DPO_FOR_REFERENCE | DPO_FOR_TRAIN | DPO_FOR_EVALUATE,
+    PASS = DPO_FOR_REFERENCE | DPO_FOR_TRAIN | DPO_FOR_EVALUATE,
+    GENERATE = DPO_FOR_GENERATE | DPO_FOR_TRAIN,
+    TRAIN = DPO_FOR_TRAIN,
+    FREE = DPO_MAY_CHANGE
+};
+
+#define AT(member) offsetof(dpo_run_config, member)
+
+/* path, type, offset, default, default in words, min, max, choices, unit, help, flags */
+static const dpo_field fields[] = {
+    {"model", DPO_FIELD_TEXT, AT(model), NULL, "required", 0, 0, NULL, NULL,
+     "Hugging Face model folder (generate, evaluate: or a checkpoint)",
+     DATA | DPO_FOR_GENERATE | DPO_FOR_EXPORT},
+    {"out", DPO_FIELD_TEXT, AT(out), NULL, "required", 0, 0, NULL, NULL,
+     "folder for the files of the run", DATA | DPO_FOR_EXPORT | FREE},
+    {"seed", DPO_FIELD_INT, AT(seed), "42", NULL, 0, 0x1p53, NULL, NULL,
+     "seed of shuffling and of sampled text", TRAIN | DPO_FOR_GENERATE},
+    {"precision", DPO_FIELD_CHOICE, AT(precision), "\"auto\"", NULL, 0, 0, precisions, NULL,
+     "number format of the computation", PASS | DPO_FOR_GENERATE},
+    {"data.train", DPO_FIELD_JSON, AT(data.train), NULL, "required", 0, 0, NULL, NULL,
+     "preference file, or a list of files or {path, limit, name}", DATA},
+    {"data.eval", DPO_FIELD_JSON, AT(data.eval), NULL, "none", 0, 0, NULL, NULL,
+     "held-out preferences, given as data.train", DATA},
+    {"data.max_length", DPO_FIELD_INT, AT(data.max_length), "1024", NULL, 2, 1 << 24, NULL,
+     "tokens", "longest prompt and response together", DATA},
+    {"data.truncation", DPO_FIELD_CHOICE, AT(data.truncation), "\"keep_start\"", NULL, 0, 0,
+     truncations, NULL, "what happens to a longer one", DATA},
+    {"data.empty", DPO_FIELD_CHOICE, AT(data.empty), "\"error\"", NULL, 0, 0, empties, NULL,
+     "what happens to an example with an empty response text", DATA},
+    {"data.chat_template", DPO_FIELD_TEXT, AT(data.chat_template), NULL, "the model's", 0, 0, NULL,
+     NULL, "file with a chat template (Jinja)", DATA | DPO_FOR_GENERATE},
+    {"data.shuffle", DPO_FIELD_BOOL, AT(data.shuffle), "true", NULL, 0, 0, NULL, NULL,
+     "another order each epoch; false keeps the order of the file", TRAIN},
+    {"objective.name", DPO_FIELD_TEXT, AT(objective.name), "\"sigmoid\"", NULL, 0, 0, NULL, NULL,
+     "objective, by its name in TRL's loss_type", TRAIN | DPO_FOR_EVALUATE},
+    {"objective.beta", DPO_FIELD_REAL, AT(objective.beta), "0.1", NULL, 1e-6, 1e6, NULL, "1/nat",
+     "strength of the pull towards the reference", TRAIN | DPO_FOR_EVALUATE},
+    {"objective.label_smoothing", DPO_FIELD_REAL, AT(objective.label_smoothing), "0", NULL, 0,
+     0.499999, NULL, NULL, "probability that a label is flipped (conservative DPO)",
+     TRAIN | DPO_FOR_EVALUATE},
+    {"reference.model", DPO_FIELD_TEXT, AT(reference.model), NULL, "= model", 0, 0, NULL, NULL,
+     "Hugging Face folder of the reference model", PASS},
+    {"reference.cache", DPO_FIELD_TEXT, AT(reference.cache), NULL, "out/reference.h5", 0, 0, NULL,
+     NULL, "file of reference log-probabilities, shared by runs that name it", PASS | FREE},
+    {"batch.examples", DPO_FIELD_INT, AT(batch.examples), "64", NULL, 1, 1 << 30, NULL, "examples",
+     "global batch: examples per optimizer step, all ranks together", TRAIN},
+    {"batch.tokens", DPO_FIELD_INT, AT(batch.tokens), "0", "chosen", 0, 1 << 30, NULL, "tokens",
+     "micro-batch of one rank; the numbers do not depend on it", PASS | FREE},
+    {"batch.share_prompts", DPO_FIELD_BOOL, AT(batch.share_prompts), "true", NULL, 0, 0, NULL, NULL,
+     "compute a prompt once for all its responses", PASS | FREE},
+    {"optimizer.name", DPO_FIELD_CHOICE, AT(optimizer.name), "\"adamw\"", NULL, 0, 0, optimizers,
+     NULL, "optimizer", TRAIN},
+    {"optimizer.lr", DPO_FIELD_REAL, AT(optimizer.lr), "1e-6", NULL, 0, 1e3, NULL, NULL,
+     "peak learning rate", TRAIN},
+    {"optimizer.betas", DPO_FIELD_PAIR, AT(optimizer.betas), "[0.9, 0.999]", NULL, 0, 0.9999999,
+     NULL, NULL, "decay of the first and second moment", TRAIN},
+    {"optimizer.eps", DPO_FIELD_REAL, AT(optimizer.eps), "1e-8", NULL, 1e-30, 1, NULL, NULL,
+     "added to the root of the second moment", TRAIN},
+    {"optimizer.weight_decay", DPO_FIELD_REAL, AT(optimizer.weight_decay), "0", NULL, 0, 1e3, NULL,
+     NULL, "decoupled weight decay of the matrices", TRAIN},
+    {"optimizer.clip", DPO_FIELD_REAL, AT(optimizer.clip), "1", NULL, 0, 1e30, NULL, NULL,
+     "largest norm of the gradient; 0 switches clipping off", TRAIN},
+    {"schedule.name", DPO_FIELD_CHOICE, AT(schedule.name), "\"linear\"", NULL, 0, 0, schedules,
+     NULL, "course of the learning rate after warm-up", TRAIN},
+    {"schedule.warmup", DPO_FIELD_REAL, AT(schedule.warmup), "0.1", NULL, 0, 1e12, NULL,
+     "steps or fraction", "linear warm-up: whole steps, or below 1 a fraction of all steps", TRAIN},
+    {"schedule.min_lr", DPO_FIELD_REAL, AT(schedule.min_lr), "0", NULL, 0, 1e3, NULL, NULL,
+     "lowest learning rate of the cosine schedule", TRAIN},
+    {"train.epochs", DPO_FIELD_INT, AT(train.epochs), "1", NULL, 1, 1 << 30, NULL, "epochs",
+     "passes over the data", TRAIN},
+    {"train.steps", DPO_FIELD_INT, AT(train.steps), "0", "by epochs", 0, 1 << 30, NULL, "steps",
+     "optimizer steps in all", TRAIN},
+    {"checkpoint.every", DPO_FIELD_INT, AT(checkpoint.every), "0", "at the end", 0, 1 << 30, NULL,
+     "steps", "steps between checkpoints", TRAIN | FREE},
+    {"checkpoint.keep", DPO_FIELD_INT, AT(checkpoint.keep), "2", NULL, 0, 1 << 30, NULL, "files",
+     "newest checkpoints that stay; 0 keeps all", TRAIN | FREE},
+    {"checkpoint.resume", DPO_FIELD_CHOICE, AT(checkpoint.resume), "\"auto\"", NULL, 0, 0, resumes,
+     NULL, "continue from the newest checkpoint in the folder", TRAIN | FREE},
+    {"evaluate.every", DPO_FIELD_INT, AT(evaluate.every), "0", "at the end", 0, 1 << 30, NULL,
+     "steps", "steps between evaluations on data.eval", TRAIN | FREE},
+    {"evaluate.at_start", DPO_FIELD_BOOL, AT(evaluate.at_start), "false", NULL, 0, 0, NULL, NULL,
+     "evaluate before the first step too", TRAIN | FREE},
+    {"evaluate.prompts", DPO_FIELD_JSON, AT(evaluate.prompts), NULL, "none", 0, 0, NULL, NULL,
+     "list of texts that the model continues at each evaluation", TRAIN | FREE},
+    {"log.every", DPO_FIELD_INT, AT(log.every), "1", NULL, 1, 1 << 30, NULL, "steps",
+     "steps between lines of the job log", TRAIN | FREE},
+    {"generate.max_tokens", DPO_FIELD_INT, AT(generate.max_tokens), "256", NULL, 1, 1 << 24, NULL,
+     "tokens", "most new tokens of a text", GENERATE | FREE},
+    {"generate.temperature", DPO_FIELD_REAL, AT(generate.temperature), "0", NULL, 0, 100, NULL,
+     NULL, "0 takes the likeliest token, above 0 samples", GENERATE | FREE},
+    {"generate.top_k", DPO_FIELD_INT, AT(generate.top_k), "0", NULL, 0, 1 << 30, NULL, "tokens",
+     "sample among the likeliest only; 0 switches it off", GENERATE | FREE},
+    {"generate.top_p", DPO_FIELD_REAL, AT(generate.top_p), "1", NULL, 1e-6, 1, NULL, NULL,
+     "sample among the likeliest with this probability together", GENERATE | FREE},
+    {"generate.chat", DPO_FIELD_BOOL, AT(generate.chat), "false", NULL, 0, 0, NULL, NULL,
+     "a prompt is a user's message and goes through the chat template", GENERATE | FREE},
+    {"export.dtype", DPO_FIELD_CHOICE, AT(export_.dtype), "\"as_loaded\"", NULL, 0, 0, dtypes, NULL,
+     "number format of the written weights", DPO_FOR_EXPORT | TRAIN | FREE},
+};
+
+enum { N_FIELDS = sizeof fields / sizeof fields[0] };
+
+const dpo_field *dpo_run_config_fields(int *n_fields)
+{
+    *n_fields = N_FIELDS;
+    return fields;
+}
+
+/* Options of decoding that greedy decoding would ignore. */
+static dpo_status check_sampling(const dpo_config *config, const dpo_run_config *run)
+{
+    if (run->generate.temperature > 0.0) return DPO_OK;
+    if (dpo_config_is_given(config, "generate.top_k") && run->generate.top_k != 0)
+        return DPO_FAIL(DPO_EUSAGE, "generate.top_k: has no effect at generate.temperature 0; set "
+                                    "a temperature above 0 or leave it out");
+    if (dpo_config_is_given(config, "generate.top_p") && run->generate.top_p < 1.0)
+        return DPO_FAIL(DPO_EUSAGE, "generate.top_p: has no effect at generate.temperature 0; set "
+                                    "a temperature above 0 or leave it out");
+    return DPO_OK;
+}
+
+static dpo_status check_schedule(const dpo_config *config, const dpo_run_config *run)
+{
+    double warmup = run->schedule.warmup;
+
+    if (warmup >= 1.0 && warmup != (double)(int64_t)warmup)
+        return DPO_FAIL(DPO_EUSAGE, "schedule.warmup: is %g, expected a whole number of steps, or "
+                                    "a fraction of all steps below 1",
+                        warmup);
+    if (dpo_config_is_given(config, "schedule.min_lr") && run->schedule.min_lr > 0.0 &&
+        strcmp(schedules[run->schedule.name], "cosine") != 0)
+        return DPO_FAIL(DPO_EUSAGE, "schedule.min_lr: only the cosine schedule uses it; remove it "
+                                    "or set schedule.name to cosine");
+    if (run->schedule.min_lr > run->optimizer.lr)
+        return DPO_FAIL(DPO_EUSAGE, "schedule.min_lr: %g is above optimizer.lr %g; lower it",
+                        run->schedule.min_lr, run->optimizer.lr);
+    return DPO_OK;
+}
+
+static dpo_status check_evaluation(const dpo_config *config, const dpo_run_config *run)
+{
+    bool has_data = run->data.eval != NULL || run->evaluate.prompts != NULL;
+
+    if (!has_data && (dpo_config_is_given(config, "evaluate.every") || run->evaluate.at_start))
+        return DPO_FAIL(DPO_EUSAGE, "evaluate: asked for, but there is nothing to evaluate on; "
+                                    "give data.eval or evaluate.prompts");
+    for (const dpo_json *p = dpo_json_first(run->evaluate.prompts); p != NULL; p = dpo_json_next(p))
+        if (dpo_json_type_of(p) != DPO_JSON_TEXT)
+            return DPO_FAIL(DPO_EUSAGE, "evaluate.prompts: holds %s, expected a list of texts",
+                            dpo_json_type_name(dpo_json_type_of(p)));
+    if (run->evaluate.prompts != NULL &&
+        dpo_json_type_of(run->evaluate.prompts) != DPO_JSON_ARRAY)
+        return DPO_FAIL(DPO_EUSAGE, "evaluate.prompts: is %s, expected a list of texts",
+                        dpo_json_type_name(dpo_json_type_of(run->evaluate.prompts)));
+    return DPO_OK;
+}
+
+dpo_status dpo_run_config_check(const dpo_config *config, const dpo_run_config *run)
+{
+    if (run->train.steps > 0 && dpo_config_is_given(config, "train.epochs"))
+        return DPO_FAIL(DPO_EUSAGE,
+                        "train.steps and train.epochs: both given; the length of the run is one of "
+                        "them, remove the other");
+    DPO_TRY(check_schedule(config, run));
+    DPO_TRY(check_evaluation(config, run));
+    return check_sampling(config, run);
+}
+
+void dpo_run_config_destroy(dpo_run_config *run)
+{
+    dpo_config_values_destroy(fields, N_FIELDS, run);
+}
+
+static const dpo_json *value_at(const dpo_json *root, const char *path)
+{
+    const char *dot = strchr(path, '.');
+    char group[64];
+
+    if (dot == NULL) return dpo_json_find(root, path);
+    (void)snprintf(group, sizeof group, "%.*s", (int)(dot - path), path);
+    return dpo_json_find(dpo_json_find(root, group), dot + 1);
+}
+
+static bool same_value(const dpo_json *a, const dpo_json *b)
+{
+    dpo_buffer text_a = {0};
+    dpo_buffer text_b = {0};
+    bool same = a != NULL && b != NULL && dpo_json_print(a, false, &text_a) == DPO_OK &&
+                dpo_json_print(b, false, &text_b) == DPO_OK &&
+                strcmp(dpo_buffer_text(&text_a), dpo_buffer_text(&text_b)) == 0;
+
+    dpo_buffer_destroy(&text_a);
+    dpo_buffer_destroy(&text_b);
+    return same;
+}
+
+const char *dpo_run_config_difference(const dpo_json *before, const dpo_json *now)
+{
+    for (int i = 0; i < N_FIELDS; i++) {
+        if (fields[i].flags & DPO_MAY_CHANGE) continue;
+        if (!same_value(value_at(before, fields[i].path), value_at(now, fields[i].path)))
+            return fields[i].path;
+    }
+    return NULL;
+}

@@ -5,15 +5,15 @@
 
 #include "dpo/base/memory.h"
 
-static int64_t triangle(int64_t n)
+static double triangle(int64_t n)
 {
-    return n * (n + 1) / 2;
+    return 0.5 * (double)n * (double)(n + 1);
 }
 
-dpo_example_size dpo_example_size_of(const dpo_token_store *store, int64_t example,
+dpo_example_cost dpo_microbatch_cost(const dpo_token_store *store, int64_t example,
                                      bool share_prompts)
 {
-    dpo_example_size size = {0};
+    dpo_example_cost cost = {0};
     dpo_range responses = dpo_token_store_responses(store, example);
     int64_t laid_out = -1;
 
@@ -25,15 +25,15 @@ dpo_example_size dpo_example_size_of(const dpo_token_store *store, int64_t examp
         (void)dpo_token_store_prompt(store, prompt, &n_prompt);
         (void)dpo_token_store_response(store, r, &n_response);
         if (!share_prompts || prompt != laid_out) {
-            size.tokens += n_prompt;
-            size.pairs += triangle(n_prompt);
+            cost.tokens += n_prompt;
+            cost.pairs += triangle(n_prompt);
         }
-        size.tokens += n_response - 1;
-        size.pairs += (n_response - 1) * n_prompt + triangle(n_response - 1);
-        size.rows += n_response;
+        cost.tokens += n_response - 1;
+        cost.pairs += (double)(n_response - 1) * (double)n_prompt + triangle(n_response - 1);
+        cost.rows += n_response;
         laid_out = prompt;
     }
-    return size;
+    return cost;
 }
 
 dpo_status dpo_microbatch_create(int64_t max_tokens, int64_t max_rows, dpo_microbatch *microbatch)

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "dpo/train/run_config.h"
 
+#include <stdio.h>
 #include <string.h>
+
+#include "dpo/optim/schedule.h"
 
 static const char *const precisions[] = {"auto", "f32", NULL};
 static const char *const truncations[] = {"keep_start", "keep_end", "drop", "error", NULL};
 static const char *const empties[] = {"error", "drop", "keep", NULL};
 static const char *const optimizers[] = {"adamw", NULL};
-static const char *const schedules[] = {"constant", "linear", "cosine", NULL};
 static const char *const resumes[] = {"auto", "never", NULL};
 static const char *const dtypes[] = {"as_loaded", "f32", "bf16", NULL};
 
@@ -75,8 +77,8 @@ static const dpo_field fields[] = {
      NULL, "decoupled weight decay of the matrices", TRAIN},
     {"optimizer.clip", DPO_FIELD_REAL, AT(optimizer.clip), "1", NULL, 0, 1e30, NULL, NULL,
      "largest norm of the gradient; 0 switches clipping off", TRAIN},
-    {"schedule.name", DPO_FIELD_CHOICE, AT(schedule.name), "\"linear\"", NULL, 0, 0, schedules,
-     NULL, "course of the learning rate after warm-up", TRAIN},
+    {"schedule.name", DPO_FIELD_TEXT, AT(schedule.name), "\"linear\"", NULL, 0, 0, NULL, NULL,
+     "course of the learning rate after warm-up: constant, linear, cosine", TRAIN},
     {"schedule.warmup", DPO_FIELD_REAL, AT(schedule.warmup), "0.1", NULL, 0, 1e12, NULL,
      "steps or fraction", "linear warm-up: whole steps, or below 1 a fraction of all steps", TRAIN},
     {"schedule.min_lr", DPO_FIELD_REAL, AT(schedule.min_lr), "0", NULL, 0, 1e3, NULL, NULL,
@@ -134,22 +136,37 @@ static dpo_status check_sampling(const dpo_config *config, const dpo_run_config 
     return DPO_OK;
 }
 
+/* Parameters that the objective would ignore, and values it does not take. */
+static dpo_status check_objective(const dpo_config *config, const dpo_run_config *run)
+{
+    const dpo_objective *objective;
+    dpo_objective_params params = dpo_run_config_objective(run);
+    uint32_t given = 0;
+    int n;
+    const dpo_objective_parameter *table = dpo_objective_parameter_table(&n);
+
+    DPO_TRY(dpo_objective_find(run->objective.name, &objective));
+    for (int i = 0; i < n; i++) {
+        char path[64];
+
+        (void)snprintf(path, sizeof path, "objective.%s", table[i].key);
+        if (dpo_config_is_given(config, path)) given |= table[i].bit;
+    }
+    return dpo_objective_check(objective, &params, given);
+}
+
 static dpo_status check_schedule(const dpo_config *config, const dpo_run_config *run)
 {
-    double warmup = run->schedule.warmup;
+    const dpo_schedule_kind *kind;
+    dpo_schedule schedule;
 
-    if (warmup >= 1.0 && warmup != (double)(int64_t)warmup)
-        return DPO_FAIL(DPO_EUSAGE, "schedule.warmup: is %g, expected a whole number of steps, or "
-                                    "a fraction of all steps below 1",
-                        warmup);
-    if (dpo_config_is_given(config, "schedule.min_lr") && run->schedule.min_lr > 0.0 &&
-        strcmp(schedules[run->schedule.name], "cosine") != 0)
-        return DPO_FAIL(DPO_EUSAGE, "schedule.min_lr: only the cosine schedule uses it; remove it "
-                                    "or set schedule.name to cosine");
-    if (run->schedule.min_lr > run->optimizer.lr)
-        return DPO_FAIL(DPO_EUSAGE, "schedule.min_lr: %g is above optimizer.lr %g; lower it",
-                        run->schedule.min_lr, run->optimizer.lr);
-    return DPO_OK;
+    DPO_TRY(dpo_schedule_find(run->schedule.name, &kind));
+    if (dpo_config_is_given(config, "schedule.min_lr") && !kind->uses_min_lr)
+        return DPO_FAIL(DPO_EUSAGE,
+                        "schedule.min_lr: the schedule \"%s\" does not use it; leave it out",
+                        run->schedule.name);
+    return dpo_schedule_make(kind, run->optimizer.lr, run->schedule.min_lr, run->schedule.warmup,
+                             1, &schedule);
 }
 
 static dpo_status check_evaluation(const dpo_config *config, const dpo_run_config *run)
@@ -176,9 +193,16 @@ dpo_status dpo_run_config_check(const dpo_config *config, const dpo_run_config *
         return DPO_FAIL(DPO_EUSAGE,
                         "train.steps and train.epochs: both given; the length of the run is one of "
                         "them, remove the other");
+    DPO_TRY(check_objective(config, run));
     DPO_TRY(check_schedule(config, run));
     DPO_TRY(check_evaluation(config, run));
     return check_sampling(config, run);
+}
+
+dpo_objective_params dpo_run_config_objective(const dpo_run_config *run)
+{
+    return (dpo_objective_params){.beta = run->objective.beta,
+                                  .label_smoothing = run->objective.label_smoothing};
 }
 
 void dpo_run_config_destroy(dpo_run_config *run)

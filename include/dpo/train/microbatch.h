@@ -20,15 +20,9 @@
 #include <stdint.h>
 
 #include "dpo/base/status.h"
+#include "dpo/data/batch_plan.h"
 #include "dpo/data/token_store.h"
 #include "dpo/model/batch.h"
-
-/** What an example costs in a micro-batch. */
-typedef struct {
-    int64_t tokens; /**< fed to the model */
-    int64_t rows;   /**< response tokens: rows that meet the vocabulary */
-    int64_t pairs;  /**< visible (query, key) pairs */
-} dpo_example_size;
 
 /** A micro-batch under construction; its arrays are sized once. */
 typedef struct {
@@ -46,15 +40,15 @@ typedef struct {
 } dpo_microbatch;
 
 /**
- * Size of an example.
+ * What an example asks of a micro-batch.
  *
  * \local
  * \param[in] store          The token store.
  * \param[in] example        Its number.
  * \param[in] share_prompts  Whether a prompt is laid out once.
- * \return Its size; tokens > 0, rows > 0.
+ * \return Its cost; tokens > 0, rows > 0.
  */
-dpo_example_size dpo_example_size_of(const dpo_token_store *store, int64_t example,
+dpo_example_cost dpo_microbatch_cost(const dpo_token_store *store, int64_t example,
                                      bool share_prompts);
 
 /**
@@ -73,14 +67,14 @@ DPO_MUST_CHECK dpo_status dpo_microbatch_create(int64_t max_tokens, int64_t max_
 void dpo_microbatch_destroy(dpo_microbatch *microbatch);
 
 /**
- * Lays out examples. Cannot fail: their sizes add up to at most the capacity.
+ * Lays out examples. Cannot fail: their costs add up to at most the capacity.
  *
  * \local
  * \param[in,out] microbatch     What it held is gone.
  * \param[in]     store          The token store.
  * \param[in]     n_examples     >= 0.
  * \param[in]     examples       [n_examples] numbers in the token store.
- * \param[in]     share_prompts  As in dpo_example_size_of().
+ * \param[in]     share_prompts  As in dpo_microbatch_cost().
  */
 void dpo_microbatch_build(dpo_microbatch *microbatch, const dpo_token_store *store,
                           int64_t n_examples, const int64_t *examples, bool share_prompts);

@@ -12,6 +12,7 @@
 
 #include "dpo/base/config.h"
 #include "dpo/base/status.h"
+#include "dpo/loss/objective.h"
 
 /** The commands that read a key, and what a continued run may change; bits of dpo_field.flags. */
 enum {
@@ -65,7 +66,7 @@ typedef struct {
         double clip;         /**< largest gradient norm; 0: off */
     } optimizer;
     struct {
-        int name;      /**< row of the table of schedules */
+        char *name;    /**< row of the table of schedules */
         double warmup; /**< steps, or a fraction of the steps below 1 */
         double min_lr; /**< cosine: lowest rate */
     } schedule;
@@ -111,6 +112,9 @@ const dpo_field *dpo_run_config_fields(int *n_fields);
  */
 DPO_MUST_CHECK dpo_status dpo_run_config_check(const dpo_config *config,
                                                const dpo_run_config *run);
+
+/** The objective's parameters. \local */
+dpo_objective_params dpo_run_config_objective(const dpo_run_config *run);
 
 /** Frees what a filled struct owns. \local */
 void dpo_run_config_destroy(dpo_run_config *run);

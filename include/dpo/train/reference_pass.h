@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef DPO_TRAIN_REFERENCE_PASS_H
+#define DPO_TRAIN_REFERENCE_PASS_H
+
+/**
+ * \file
+ * Filling the reference cache: forward passes over the responses that it lacks, shared among the ranks and
+ * committed piece by piece.
+ */
+
+#include "dpo/base/status.h"
+#include "dpo/train/session.h"
+
+/**
+ * Fills the cache with what a data set lacks and reads the sums into set->reference_logp.
+ *
+ * \collective{all ranks of the grid}
+ * \param[in,out] session  Its model holds the reference's weights, of digest session->reference_digest.
+ * \param[in]     set      The data set.
+ * \param[in]     path     The cache.
+ * \errors{DPO_EUSAGE if the cache belongs to other weights; DPO_EDATA; DPO_EIO; DPO_ENOMEM}
+ */
+DPO_MUST_CHECK dpo_status dpo_reference_pass(dpo_session *session, dpo_set set, const char *path);
+
+#endif

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef DPO_TRAIN_STEP_H
+#define DPO_TRAIN_STEP_H
+
+/**
+ * \file
+ * One optimizer step: micro-batches forward and backward, the gradient of the global batch, clipping, the
+ * update, and the numbers of the step. Everything is planned before; nothing in it can fail, except
+ * that the numbers cease to be finite, which all ranks learn alike.
+ *
+ * Who holds what (n = length of the flat vector, data-parallel rank r of d): weights and gradients are
+ * whole on every rank; slice r of n / d belongs to rank r, which holds its moments. Gradients are
+ * reduce-scattered to the slices, slices are updated, weights are gathered.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "dpo/loss/metrics.h"
+#include "dpo/optim/adamw.h"
+#include "dpo/train/session.h"
+
+/** What a step works with; borrowed parts live longer than it. */
+typedef struct {
+    dpo_session *session;           /**< borrowed; its model is trainable */
+    const dpo_objective *objective; /**< the objective */
+    dpo_objective_params params;    /**< its parameters */
+    double clip;                    /**< largest gradient norm; 0: off */
+    dpo_batch_plan *plan;           /**< borrowed */
+    dpo_adamw *adamw;               /**< borrowed; of slice */
+    dpo_range slice;                /**< of this rank */
+} dpo_step;
+
+/** Numbers of a step; of the global batch, the same on every rank. */
+typedef struct {
+    double loss;           /**< before the update, nats */
+    double reference_loss; /**< the same with the policy at the reference: ln 2 for sigmoid */
+    double grad_norm;      /**< before clipping */
+    double n_tokens;       /**< prompt and response tokens of all responses, as TRL's num_tokens counts */
+    dpo_metric_sums sums;  /**< for dpo_metric_value() */
+    double imbalance;      /**< most loaded rank over the mean, as planned */
+    double step_s;         /**< wall-clock time of rank 0 */
+    double comm_s;         /**< of it in communication */
+    double rss_bytes;      /**< resident memory of all ranks together */
+    bool is_finite;        /**< loss and gradient of every rank */
+    bool must_stop;        /**< a signal asked a rank to stop */
+} dpo_step_numbers;
+
+/**
+ * Runs a step. If the numbers are not finite the weights stay as they were.
+ *
+ * \collective{all ranks of the grid}
+ * \param[in,out] step     What it works with.
+ * \param[in]     number   Steps done before.
+ * \param[in]     lr       Learning rate.
+ * \param[out]    numbers  The same on every rank.
+ */
+void dpo_step_run(dpo_step *step, int64_t number, double lr, dpo_step_numbers *numbers);
+
+#endif

@@ -1,0 +1,305 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "dpo/train/session.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "dpo/base/log.h"
+#include "dpo/base/memory.h"
+#include "dpo/comm/collective.h"
+#include "dpo/data/prepare.h"
+#include "dpo/store/publish.h"
+#include "dpo/train/reference_pass.h"
+#include "dpo/train/sources.h"
+
+/* Enough rows for the matmuls to run at their peak, little enough to stay in memory. */
+enum { DEFAULT_BUDGET_TOKENS = 2048 };
+/* Logits kept from forward to backward save a product; beyond this they are computed again. */
+static const int64_t logits_budget_bytes = 384LL << 20;
+
+static const struct {
+    const char *key;
+    const char *file; /* token store */
+} set_table[DPO_N_SETS] = {{"data.train", "data.h5"}, {"data.eval", "eval.h5"}};
+
+static const dpo_json *sources_of(const dpo_run_config *run, dpo_set set)
+{
+    return set == DPO_SET_TRAIN ? run->data.train : run->data.eval;
+}
+
+dpo_status dpo_session_path(const dpo_session *session, const char *name, char **path)
+{
+    const char *out = session->run->out;
+    int64_t n_bytes = (int64_t)(strlen(out) + strlen(name)) + 2;
+
+    DPO_TRY(DPO_NEW(*path, n_bytes));
+    (void)snprintf(*path, (size_t)n_bytes, "%s/%s", out, name);
+    return DPO_OK;
+}
+
+static dpo_status check_given(const dpo_run_config *run, unsigned sets)
+{
+    bool has_data = false;
+
+    if (run->out == NULL)
+        return DPO_FAIL(DPO_EUSAGE, "out: is required; name a folder for the files of the run "
+                                    "(--out DIR)");
+    for (int set = 0; set < DPO_N_SETS; set++)
+        has_data = has_data || ((sets & (1u << set)) && sources_of(run, (dpo_set)set) != NULL);
+    if (!has_data)
+        return DPO_FAIL(DPO_EUSAGE, "data.train: is required; name a preference file (--data FILE)");
+    return DPO_OK;
+}
+
+static dpo_status make_folder(const dpo_session *session)
+{
+    dpo_status status = DPO_OK;
+    int64_t n_removed = 0;
+
+    if (dpo_grid_rank(session->grid, DPO_WORLD) == 0) {
+        status = dpo_folder_create(session->run->out);
+        if (status == DPO_OK) status = dpo_folder_clean(session->run->out, &n_removed);
+        if (n_removed > 0)
+            dpo_log_info("%s: removed %lld unfinished files of a run that was killed",
+                         session->run->out, (long long)n_removed);
+    }
+    return dpo_agree(session->grid, status);
+}
+
+static dpo_status load_template(dpo_session *session)
+{
+    const char *path = session->run->data.chat_template;
+    dpo_buffer text = {0};
+
+    if (path == NULL) return dpo_chat_template_load(session->source.folder, &session->chat_template);
+    dpo_status status = dpo_buffer_append_file(&text, path);
+
+    if (status == DPO_OK)
+        status = dpo_chat_template_parse(path, dpo_buffer_text(&text), &session->chat_template);
+    dpo_buffer_destroy(&text);
+    return status;
+}
+
+static dpo_status load_text(dpo_session *session)
+{
+    DPO_TRY(dpo_tokenizer_load(session->source.folder, &session->tokenizer));
+    return load_template(session);
+}
+
+static dpo_status prepare_options(const dpo_session *session, dpo_set set,
+                                  dpo_data_source **sources, dpo_prepare_options *options)
+{
+    const dpo_run_config *run = session->run;
+
+    *options = (dpo_prepare_options){.tokenizer = session->tokenizer,
+                                     .chat_template = session->chat_template,
+                                     .max_length = run->data.max_length,
+                                     .truncation = (dpo_truncation)run->data.truncation,
+                                     .empty = (dpo_empty)run->data.empty};
+    DPO_TRY(dpo_sources_read(set_table[set].key, sources_of(run, set), sources,
+                             &options->n_sources));
+    options->sources = *sources;
+    return DPO_OK;
+}
+
+static dpo_status cost_examples(const dpo_session *session, dpo_data_set *set)
+{
+    int64_t n = dpo_token_store_n_examples(set->store);
+
+    DPO_TRY(DPO_NEW(set->costs, n));
+    for (int64_t x = 0; x < n; x++)
+        set->costs[x] = dpo_microbatch_cost(set->store, x, session->run->batch.share_prompts);
+    return DPO_OK;
+}
+
+static dpo_status open_set(dpo_session *session, dpo_set set)
+{
+    const dpo_grid *grid = session->grid;
+    dpo_data_source *sources = NULL;
+    dpo_prepare_options options;
+    dpo_audit audit;
+    char *path = NULL;
+    dpo_status status = prepare_options(session, set, &sources, &options);
+
+    if (status == DPO_OK) status = dpo_session_path(session, set_table[set].file, &path);
+    status = dpo_agree(grid, status);
+    if (status == DPO_OK) status = dpo_prepare(grid, &options, path, &audit);
+    if (status == DPO_OK)
+        status = dpo_token_store_open(grid, path, session->model_config.n_vocab,
+                                      &session->set[set].store);
+    if (status == DPO_OK) status = dpo_agree(grid, cost_examples(session, &session->set[set]));
+    dpo_free(sources);
+    dpo_free(path);
+    return status;
+}
+
+dpo_status dpo_session_open(const dpo_grid *grid, const dpo_run_config *run, unsigned sets,
+                            dpo_session *session)
+{
+    *session = (dpo_session){.grid = grid, .run = run};
+    DPO_TRY(dpo_agree(grid, check_given(run, sets)));
+    DPO_TRY(dpo_model_source_find(grid, "model", run->model, &session->source));
+    DPO_TRY(dpo_model_config_read(grid, session->source.folder, &session->model_config));
+    DPO_TRY(make_folder(session));
+    DPO_TRY(dpo_agree(grid, load_text(session)));
+    for (int set = 0; set < DPO_N_SETS; set++)
+        if ((sets & (1u << set)) && sources_of(run, (dpo_set)set) != NULL)
+            DPO_TRY(open_set(session, (dpo_set)set));
+    return DPO_OK;
+}
+
+/* What the micro-batches of all data sets may hold. Rows and edges are bounded by their densest example. */
+typedef struct {
+    int64_t tokens, rows, edges, positions;
+} capacity;
+
+static void grow(const dpo_data_set *set, int64_t budget_tokens, capacity *c)
+{
+    double rows_per_token = 0.0;
+    double edges_per_token = 0.0;
+    int64_t n = dpo_token_store_n_examples(set->store);
+
+    c->tokens = budget_tokens > c->tokens ? budget_tokens : c->tokens;
+    for (int64_t x = 0; x < n; x++) {
+        double tokens = (double)set->costs[x].tokens;
+        double rows = (double)set->costs[x].rows / tokens;
+        double edges = (double)dpo_range_length(dpo_token_store_edges(set->store, x)) / tokens;
+
+        c->tokens = set->costs[x].tokens > c->tokens ? set->costs[x].tokens : c->tokens;
+        rows_per_token = rows > rows_per_token ? rows : rows_per_token;
+        edges_per_token = edges > edges_per_token ? edges : edges_per_token;
+    }
+    int64_t max_rows = (int64_t)((double)c->tokens * rows_per_token) + 1;
+    int64_t max_edges = (int64_t)((double)c->tokens * edges_per_token) + 1;
+    int64_t longest = dpo_token_store_max_sequence_tokens(set->store);
+
+    c->rows = max_rows > c->rows ? max_rows : c->rows;
+    c->edges = max_edges > c->edges ? max_edges : c->edges;
+    c->positions = longest > c->positions ? longest : c->positions;
+}
+
+static dpo_status make_model(dpo_session *session, bool trainable)
+{
+    capacity c = {0};
+    int64_t given = session->run->batch.tokens;
+
+    session->budget_tokens = given > 0 ? given : DEFAULT_BUDGET_TOKENS;
+    for (int set = 0; set < DPO_N_SETS; set++)
+        if (session->set[set].store != NULL) grow(&session->set[set], session->budget_tokens, &c);
+    dpo_model_limits limits = {.max_tokens = c.tokens,
+                               .max_rows = c.rows,
+                               .max_positions = c.positions,
+                               .logits_bytes = trainable ? logits_budget_bytes : 0,
+                               .trainable = trainable};
+    int64_t all_logits_bytes = 4 * c.rows * session->model_config.n_vocab;
+
+    if (limits.logits_bytes > all_logits_bytes) limits.logits_bytes = all_logits_bytes;
+    if (c.positions > session->model_config.max_positions)
+        return DPO_FAIL(DPO_EUSAGE,
+                        "data.max_length: sequences of %lld tokens, but the model's context is "
+                        "%lld (max_position_embeddings); lower data.max_length",
+                        (long long)c.positions, (long long)session->model_config.max_positions);
+    dpo_model_memory memory = dpo_model_plan(&session->model_config, &limits);
+
+    dpo_log_info("memory per rank: weights %.0f MiB, gradients %.0f, activations %.0f, scratch "
+                 "%.0f, logits %.0f (micro-batches of %lld tokens)",
+                 (double)memory.weights / 1048576.0, (double)memory.gradients / 1048576.0,
+                 (double)memory.activations / 1048576.0, (double)memory.scratch / 1048576.0,
+                 (double)memory.logits / 1048576.0, (long long)c.tokens);
+    DPO_TRY(dpo_model_create(session->grid, &session->model_config, &limits, &session->model));
+    return dpo_agree(session->grid,
+                     dpo_pass_create(session->model, c.edges, session->run->batch.share_prompts,
+                                     &session->pass));
+}
+
+/* The reference's weights into the model; they may be the policy's own. */
+static dpo_status load_reference(dpo_session *session)
+{
+    const char *path = session->run->reference.model;
+    dpo_model_source source;
+
+    if (path == NULL && session->source.checkpoint != NULL)
+        return DPO_FAIL(DPO_EUSAGE,
+                        "reference.model: is required when model is a checkpoint (%s); name the "
+                        "folder the run began with, %s",
+                        session->source.checkpoint, session->source.folder);
+    DPO_TRY(dpo_model_source_find(session->grid, "reference.model",
+                                  path != NULL ? path : session->source.folder, &source));
+    dpo_status status = dpo_model_source_load(session->grid, &source, session->model);
+
+    dpo_model_source_destroy(&source);
+    return status;
+}
+
+static dpo_status pass_over_sets(dpo_session *session)
+{
+    const char *given = session->run->reference.cache;
+    char *path = NULL;
+    dpo_status status = given != NULL ? dpo_text_copy(given, &path)
+                                      : dpo_session_path(session, "reference.h5", &path);
+
+    status = dpo_agree(session->grid, status);
+    for (int set = 0; set < DPO_N_SETS && status == DPO_OK; set++)
+        if (session->set[set].store != NULL)
+            status = dpo_reference_pass(session, (dpo_set)set, path);
+    dpo_free(path);
+    return status;
+}
+
+dpo_status dpo_session_load(dpo_session *session, bool trainable)
+{
+    const dpo_run_config *run = session->run;
+    bool is_own = run->reference.model == NULL && session->source.checkpoint == NULL;
+
+    DPO_TRY(make_model(session, trainable));
+    DPO_TRY(load_reference(session));
+    DPO_TRY(dpo_model_digest(session->grid, session->model, &session->reference_digest));
+    DPO_TRY(pass_over_sets(session));
+    session->policy_digest = session->reference_digest;
+    if (is_own) return DPO_OK;
+    DPO_TRY(dpo_model_source_load(session->grid, &session->source, session->model));
+    return dpo_model_digest(session->grid, session->model, &session->policy_digest);
+}
+
+void dpo_session_close(dpo_session *session)
+{
+    for (int set = 0; set < DPO_N_SETS; set++) {
+        dpo_token_store_close(&session->set[set].store);
+        dpo_free(session->set[set].costs);
+        dpo_free(session->set[set].reference_logp);
+    }
+    dpo_pass_destroy(&session->pass);
+    dpo_model_destroy(&session->model);
+    dpo_chat_template_destroy(&session->chat_template);
+    dpo_tokenizer_destroy(&session->tokenizer);
+    dpo_model_source_destroy(&session->source);
+    *session = (dpo_session){0};
+}
+
+/* Multiply-adds of a token, a row and a pair: what the cost model weighs. */
+static void set_cost_weights(const dpo_model_config *m, dpo_batch_plan_options *options)
+{
+    double width = (double)m->d_model;
+    double heads = (double)(m->n_heads * m->head_dim);
+    double kv = (double)(m->n_kv_heads * m->head_dim);
+    double layer = width * (2.0 * heads + 2.0 * kv + 3.0 * (double)m->d_ff);
+
+    options->cost_of_token = (double)m->n_layers * layer;
+    options->cost_of_row = width * (double)m->n_vocab;
+    options->cost_of_pair = 2.0 * (double)m->n_layers * heads;
+}
+
+dpo_status dpo_session_plan(const dpo_session *session, dpo_set set, int64_t batch_examples,
+                            bool shuffle, dpo_batch_plan **plan)
+{
+    const dpo_data_set *data = &session->set[set];
+    dpo_batch_plan_options options = {.n_examples = dpo_token_store_n_examples(data->store),
+                                      .batch_examples = batch_examples,
+                                      .budget_tokens = session->budget_tokens,
+                                      .seed = (uint64_t)session->run->seed,
+                                      .shuffle = shuffle,
+                                      .data_size = dpo_grid_size(session->grid, DPO_DATA)};
+
+    set_cost_weights(&session->model_config, &options);
+    return dpo_batch_plan_create(&options, data->costs, plan);
+}

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "dpo/train/step.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "dpo/base/clock.h"
+#include "dpo/comm/collective.h"
+#include "dpo/comm/runtime.h"
+#include "dpo/optim/clip.h"
+
+/* What is summed over the ranks in one reduction, in this order. */
+typedef struct {
+    double loss, reference_loss, n_tokens, n_not_finite, n_stops, rss_bytes;
+    dpo_metric_sums metrics;
+} step_sums;
+
+enum { N_STEP_SUMS = sizeof(step_sums) / sizeof(double) };
+
+static double resident_bytes(void)
+{
+    FILE *stream = fopen("/proc/self/statm", "re");
+    long total = 0;
+    long resident = 0;
+
+    if (stream == NULL) return 0.0;
+    int n_read = fscanf(stream, "%ld %ld", &total, &resident);
+
+    (void)fclose(stream);
+    return n_read == 2 ? (double)resident * (double)sysconf(_SC_PAGESIZE) : 0.0;
+}
+
+/* Comparisons of the planned global batch: what its loss is divided by. */
+static double count_edges(const dpo_step *step, const dpo_token_store *store)
+{
+    int64_t n_examples;
+    const int64_t *examples = dpo_batch_plan_examples(step->plan, &n_examples);
+    int64_t n_edges = 0;
+
+    for (int64_t i = 0; i < n_examples; i++)
+        n_edges += dpo_range_length(dpo_token_store_edges(store, examples[i]));
+    return (double)n_edges;
+}
+
+static double count_tokens(const dpo_pass *pass, const dpo_token_store *store)
+{
+    const dpo_microbatch *m = &pass->microbatch;
+    int64_t n_tokens = m->batch.n_rows;
+
+    for (int64_t r = 0; r < m->n_responses; r++) {
+        int64_t n_prompt;
+
+        (void)dpo_token_store_prompt(store, dpo_token_store_response_prompt(store, m->response[r]),
+                                     &n_prompt);
+        n_tokens += n_prompt;
+    }
+    return (double)n_tokens;
+}
+
+/* The loss that the batch would have if the policy were the reference. The slopes it leaves are cleared. */
+static double loss_at_reference(const dpo_step *step, const dpo_objective_batch *batch,
+                                double *slope)
+{
+    dpo_objective_batch at_reference = *batch;
+
+    if (batch->reference_logp == NULL) return 0.0;
+    at_reference.logp = batch->reference_logp;
+    double loss = dpo_objective_run(step->objective, &step->params, &at_reference, slope);
+
+    memset(slope, 0, (size_t)batch->n_responses * sizeof *slope);
+    return loss;
+}
+
+static void run_micro_batches(dpo_step *step, step_sums *sums)
+{
+    dpo_session *session = step->session;
+    const dpo_data_set *data = &session->set[DPO_SET_TRAIN];
+    dpo_pass *pass = &session->pass;
+    int rank = dpo_grid_rank(session->grid, DPO_DATA);
+    double n_edges = count_edges(step, data->store);
+
+    for (int64_t i = 0; i < dpo_batch_plan_n_micro_batches(step->plan, rank); i++) {
+        int64_t n;
+        const int64_t *examples = dpo_batch_plan_micro_batch(step->plan, rank, i, &n);
+
+        dpo_pass_forward(pass, data->store, n, examples);
+        dpo_objective_batch batch = dpo_pass_objective_batch(pass, data->reference_logp, n_edges);
+
+        sums->reference_loss += loss_at_reference(step, &batch, pass->slope);
+        sums->loss += dpo_objective_run(step->objective, &step->params, &batch, pass->slope);
+        sums->n_tokens += count_tokens(pass, data->store);
+        dpo_metric_sums_add(&batch, step->params.beta, &sums->metrics);
+        dpo_pass_backward(pass);
+    }
+}
+
+static void reduce(dpo_step *step, step_sums *sums, dpo_step_numbers *numbers)
+{
+    const dpo_grid *grid = step->session->grid;
+    dpo_model *model = step->session->model;
+    int64_t n = dpo_model_parameters(model)->n_elements;
+    float *gradients = dpo_model_gradients(model);
+    double vector[N_STEP_SUMS];
+
+    dpo_reduce_scatter_f32(grid, DPO_DATA, n, gradients);
+    double squares = dpo_clip_sum_of_squares(dpo_range_length(step->slice),
+                                             gradients + step->slice.begin);
+
+    sums->n_not_finite = !isfinite(squares) || !isfinite(sums->loss);
+    sums->n_stops = dpo_stop_requested();
+    sums->rss_bytes = resident_bytes();
+    memcpy(vector, sums, sizeof vector);
+    dpo_sum_f64(grid, DPO_WORLD, N_STEP_SUMS, vector);
+    memcpy(sums, vector, sizeof vector);
+    numbers->grad_norm = dpo_clip_norm(grid, DPO_DATA, squares);
+}
+
+static void update(dpo_step *step, double lr, double grad_norm)
+{
+    dpo_model *model = step->session->model;
+    float *weights = dpo_model_weights(model);
+
+    dpo_adamw_run(step->adamw, lr, dpo_clip_coefficient(grad_norm, step->clip),
+                  dpo_model_gradients(model) + step->slice.begin, weights + step->slice.begin);
+    dpo_all_gather_f32(step->session->grid, DPO_DATA, dpo_model_parameters(model)->n_elements,
+                       weights);
+}
+
+void dpo_step_run(dpo_step *step, int64_t number, double lr, dpo_step_numbers *numbers)
+{
+    double begin_s = dpo_clock_s();
+    double comm_begin_s = dpo_comm_time_s();
+    step_sums sums = {0};
+
+    dpo_batch_plan_run(step->plan, number);
+    dpo_model_zero_gradients(step->session->model);
+    run_micro_batches(step, &sums);
+    reduce(step, &sums, numbers);
+    numbers->is_finite = sums.n_not_finite == 0.0;
+    if (numbers->is_finite) update(step, lr, numbers->grad_norm);
+    numbers->loss = sums.loss;
+    numbers->reference_loss = sums.reference_loss;
+    numbers->n_tokens = sums.n_tokens;
+    numbers->sums = sums.metrics;
+    numbers->must_stop = sums.n_stops > 0.0;
+    numbers->rss_bytes = sums.rss_bytes;
+    numbers->imbalance = dpo_batch_plan_imbalance(step->plan);
+    numbers->step_s = dpo_clock_s() - begin_s;
+    numbers->comm_s = dpo_comm_time_s() - comm_begin_s;
+}

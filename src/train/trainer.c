@@ -1,0 +1,302 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "dpo/train/trainer.h"
+
+#include <math.h>
+#include <stdio.h>
+
+#include "dpo/base/clock.h"
+#include "dpo/base/log.h"
+#include "dpo/base/memory.h"
+#include "dpo/comm/collective.h"
+#include "dpo/comm/runtime.h"
+#include "dpo/optim/schedule.h"
+#include "dpo/store/publish.h"
+#include "dpo/train/checkpoint.h"
+#include "dpo/train/evaluation.h"
+#include "dpo/train/export.h"
+#include "dpo/train/manifest.h"
+#include "dpo/train/report.h"
+#include "dpo/train/samples.h"
+#include "dpo/train/session.h"
+#include "dpo/train/step.h"
+
+/* A run. Invariant: between steps, state.step steps are in the weights and the optimizer. */
+typedef struct {
+    const dpo_grid *grid;
+    const dpo_run_config *run;
+    dpo_session session;
+    dpo_step step;
+    dpo_batch_plan *plan;
+    dpo_adamw *adamw;
+    dpo_schedule schedule;
+    int64_t n_steps;
+    int64_t steps_per_epoch;
+    dpo_json *config;          /* resolved */
+    char *checkpoint_folder;
+    dpo_checkpoint_state state;
+    dpo_report report;         /* metrics.jsonl and the log */
+    int64_t saved_step;        /* of the newest checkpoint; -1: none */
+    int64_t evaluated_step;    /* of the newest evaluation; -1: none */
+    bool stopped;              /* by a signal */
+} trainer;
+
+static dpo_status make_optimizer(trainer *t)
+{
+    const dpo_run_config *run = t->run;
+    const dpo_parameters *parameters = dpo_model_parameters(t->session.model);
+    dpo_adamw_options options = {run->optimizer.betas[0], run->optimizer.betas[1],
+                                 run->optimizer.eps, run->optimizer.weight_decay};
+    dpo_range *decays;
+    int64_t n_decays = 0;
+
+    t->step.slice =
+        dpo_range_of_part(parameters->n_elements, dpo_grid_size(t->grid, DPO_DATA),
+                          dpo_grid_rank(t->grid, DPO_DATA));
+    DPO_TRY(DPO_NEW(decays, parameters->n_rows));
+    for (int64_t i = 0; i < parameters->n_rows; i++) {
+        const dpo_parameter *row = &parameters->row[i];
+
+        if (row->decays) decays[n_decays++] = (dpo_range){row->offset, row->offset + row->count};
+    }
+    dpo_status status =
+        dpo_adamw_create(&options, t->step.slice, n_decays, decays, &t->adamw);
+
+    dpo_free(decays);
+    return status;
+}
+
+static dpo_status plan_run(trainer *t)
+{
+    const dpo_run_config *run = t->run;
+    const dpo_schedule_kind *kind;
+
+    DPO_TRY(dpo_session_plan(&t->session, DPO_SET_TRAIN, run->batch.examples, run->data.shuffle,
+                             &t->plan));
+    t->steps_per_epoch = dpo_batch_plan_steps_per_epoch(t->plan);
+    t->n_steps = run->train.steps > 0 ? run->train.steps : run->train.epochs * t->steps_per_epoch;
+    DPO_TRY(dpo_schedule_find(run->schedule.name, &kind));
+    DPO_TRY(dpo_schedule_make(kind, run->optimizer.lr, run->schedule.min_lr, run->schedule.warmup,
+                              t->n_steps, &t->schedule));
+    DPO_TRY(dpo_objective_find(run->objective.name, &t->step.objective));
+    t->step.params = dpo_run_config_objective(run);
+    t->step.clip = run->optimizer.clip;
+    DPO_TRY(make_optimizer(t));
+    t->step.session = &t->session;
+    t->step.plan = t->plan;
+    t->step.adamw = t->adamw;
+    t->state = (dpo_checkpoint_state){
+        .data_digest = dpo_token_store_digest(t->session.set[DPO_SET_TRAIN].store),
+        .model_digest = t->session.policy_digest,
+        .reference_digest = t->session.reference_digest};
+    return DPO_OK;
+}
+
+static dpo_status refuse_to_mix(const trainer *t, const char *path, const char *what)
+{
+    return DPO_FAIL(DPO_EUSAGE,
+                    "out: %s holds a run with another %s (newest checkpoint %s); choose another "
+                    "folder, or move that run away",
+                    t->run->out, what, path);
+}
+
+/* A continued run has to be the same run: configuration, data, model and reference. */
+static dpo_status check_same_run(const trainer *t, const char *path,
+                                 const dpo_checkpoint_state *now, const dpo_json *before)
+{
+    const char *key = dpo_run_config_difference(before, t->config);
+
+    if (key != NULL) return refuse_to_mix(t, path, key);
+    if (!dpo_digest_equal(now->data_digest, t->state.data_digest))
+        return refuse_to_mix(t, path, "content of the training data");
+    if (!dpo_digest_equal(now->model_digest, t->state.model_digest))
+        return refuse_to_mix(t, path, "model at step 0");
+    if (!dpo_digest_equal(now->reference_digest, t->state.reference_digest))
+        return refuse_to_mix(t, path, "reference model");
+    return DPO_OK;
+}
+
+static dpo_status resume_from(trainer *t, const char *path)
+{
+    dpo_checkpoint_state state;
+    dpo_json *before = NULL;
+
+    if (t->run->checkpoint.resume == DPO_RESUME_NEVER)
+        return DPO_FAIL(DPO_EUSAGE,
+                        "checkpoint.resume: is never, but %s holds the checkpoint %s; choose "
+                        "another folder or move it away",
+                        t->run->out, path);
+    DPO_TRY(dpo_checkpoint_describe(t->grid, path, &before, NULL));
+    dpo_status status =
+        dpo_checkpoint_load(t->grid, path, t->session.model, t->step.slice, t->adamw, &state);
+
+    if (status == DPO_OK) status = dpo_agree(t->grid, check_same_run(t, path, &state, before));
+    dpo_json_destroy(&before);
+    DPO_TRY(status);
+    t->state = state;
+    t->saved_step = state.step;
+    dpo_log_info("continuing from %s: %lld of %lld steps are done", path, (long long)state.step,
+                 (long long)t->n_steps);
+    return DPO_OK;
+}
+
+static dpo_status resume(trainer *t)
+{
+    dpo_status status = DPO_OK;
+    char *path = NULL;
+
+    if (dpo_grid_rank(t->grid, DPO_WORLD) == 0) status = dpo_folder_create(t->checkpoint_folder);
+    DPO_TRY(dpo_agree(t->grid, status));
+    DPO_TRY(dpo_checkpoint_newest(t->grid, t->checkpoint_folder, &path));
+    if (path != NULL) status = resume_from(t, path);
+    dpo_free(path);
+    return status;
+}
+
+static dpo_status save(trainer *t)
+{
+    char *path;
+    char name[64];
+
+    if (t->saved_step == t->state.step) return DPO_OK;
+    (void)snprintf(name, sizeof name, "checkpoints/step-%08lld.h5", (long long)t->state.step);
+    DPO_TRY(dpo_agree(t->grid, dpo_session_path(&t->session, name, &path)));
+    dpo_status status =
+        dpo_checkpoint_save(t->grid, path, t->session.source.folder, t->config, &t->state,
+                            t->session.model, t->step.slice, t->adamw);
+
+    if (status == DPO_OK) dpo_log_info("checkpoint %s", path);
+    dpo_free(path);
+    DPO_TRY(status);
+    t->saved_step = t->state.step;
+    if (t->run->checkpoint.keep == 0) return DPO_OK;
+    return dpo_checkpoint_prune(t->grid, t->checkpoint_folder, t->run->checkpoint.keep);
+}
+
+static dpo_status evaluate(trainer *t)
+{
+    dpo_evaluation evaluation;
+
+    if (t->evaluated_step == t->state.step) return DPO_OK;
+    t->evaluated_step = t->state.step;
+    if (t->session.set[DPO_SET_EVAL].store != NULL) {
+        DPO_TRY(dpo_evaluation_run(&t->session, DPO_SET_EVAL, t->step.objective, &t->step.params,
+                                   &evaluation));
+        DPO_TRY(dpo_report_evaluation(&t->report, t->state.step,
+                                      (double)t->state.step / (double)t->steps_per_epoch,
+                                      &evaluation));
+    }
+    return dpo_samples_write(&t->session, t->state.step);
+}
+
+/* Policy and reference with the same weights must give the same numbers, or the reference is worth nothing. */
+static dpo_status check_start(const trainer *t, const dpo_step_numbers *numbers)
+{
+    const double tolerance = 1e-4;
+    bool is_same = dpo_digest_equal(t->session.policy_digest, t->session.reference_digest);
+
+    if (!is_same || fabs(numbers->loss - numbers->reference_loss) <= tolerance) return DPO_OK;
+    return DPO_FAIL(DPO_EDATA,
+                    "step 0: the loss is %.7f, but policy and reference have the same weights, so "
+                    "it must be %.7f; the reference log-probs do not fit this program or data: "
+                    "remove the cache (reference.cache) and start again",
+                    numbers->loss, numbers->reference_loss);
+}
+
+static dpo_status check_finite(const trainer *t, const dpo_step_numbers *numbers)
+{
+    if (numbers->is_finite) return DPO_OK;
+    return DPO_FAIL(DPO_EDATA,
+                    "step %lld: loss %g and gradient norm %g are not finite, the run has diverged; "
+                    "lower optimizer.lr or lengthen schedule.warmup and continue from the newest "
+                    "checkpoint in %s",
+                    (long long)(t->state.step + 1), numbers->loss, numbers->grad_norm,
+                    t->checkpoint_folder);
+}
+
+static bool is_due(int64_t every, int64_t step)
+{
+    return every > 0 && step % every == 0;
+}
+
+static dpo_status run_step(trainer *t)
+{
+    double lr = dpo_schedule_rate(&t->schedule, t->state.step);
+    dpo_step_numbers numbers;
+
+    dpo_step_run(&t->step, t->state.step, lr, &numbers);
+    DPO_TRY(check_finite(t, &numbers));
+    if (t->state.step == 0) DPO_TRY(check_start(t, &numbers));
+    t->state.step++;
+    t->state.n_tokens += (int64_t)numbers.n_tokens;
+    t->stopped = numbers.must_stop;
+    DPO_TRY(dpo_report_step(&t->report, &t->state, lr, &numbers));
+    if (is_due(t->run->checkpoint.every, t->state.step) || t->stopped) DPO_TRY(save(t));
+    if (is_due(t->run->evaluate.every, t->state.step) && !t->stopped) DPO_TRY(evaluate(t));
+    return DPO_OK;
+}
+
+static dpo_status run_steps(trainer *t)
+{
+    if (t->run->evaluate.at_start && t->state.step == 0) DPO_TRY(evaluate(t));
+    while (t->state.step < t->n_steps && !t->stopped) DPO_TRY(run_step(t));
+    return DPO_OK;
+}
+
+static dpo_status finish(trainer *t)
+{
+    char *folder;
+
+    if (t->stopped && t->state.step < t->n_steps) {
+        dpo_log_info("stopped by a signal after %lld of %lld steps; the same command continues",
+                     (long long)t->state.step, (long long)t->n_steps);
+        return DPO_OK;
+    }
+    DPO_TRY(save(t));
+    DPO_TRY(evaluate(t));
+    DPO_TRY(dpo_agree(t->grid, dpo_session_path(&t->session, "model", &folder)));
+    dpo_status status =
+        dpo_export_model(t->grid, t->session.model, t->session.source.folder, folder, t->run);
+
+    if (status == DPO_OK) dpo_report_end(&t->report, folder);
+    dpo_free(folder);
+    return status;
+}
+
+static dpo_status set_up(trainer *t)
+{
+    DPO_TRY(dpo_session_open(t->grid, t->run, 1u << DPO_SET_TRAIN | 1u << DPO_SET_EVAL,
+                             &t->session));
+    if (t->session.set[DPO_SET_TRAIN].store == NULL)
+        return DPO_FAIL(DPO_EUSAGE, "data.train: is required; name a preference file (--data FILE)");
+    if (dpo_token_store_n_examples(t->session.set[DPO_SET_TRAIN].store) == 0)
+        return DPO_FAIL(DPO_EDATA, "data.train: no example is left to train on (see the audit above "
+                                   "for what was dropped and why)");
+    DPO_TRY(dpo_session_load(&t->session, true));
+    DPO_TRY(dpo_agree(t->grid, plan_run(t)));
+    DPO_TRY(dpo_agree(t->grid, dpo_session_path(&t->session, "checkpoints",
+                                                &t->checkpoint_folder)));
+    DPO_TRY(resume(t));
+    DPO_TRY(dpo_manifest_write(&t->session, t->config));
+    return dpo_report_begin(t->grid, t->run, t->state.step, t->n_steps, t->steps_per_epoch,
+                            &t->report);
+}
+
+dpo_status dpo_train(const dpo_grid *grid, const dpo_run_config *run)
+{
+    trainer t = {.grid = grid, .run = run, .saved_step = -1, .evaluated_step = -1};
+    int n_fields;
+    const dpo_field *fields = dpo_run_config_fields(&n_fields);
+    dpo_status status = dpo_agree(grid, dpo_config_to_json(fields, n_fields, run, &t.config));
+
+    dpo_stop_on_signals();
+    if (status == DPO_OK) status = set_up(&t);
+    if (status == DPO_OK) status = run_steps(&t);
+    if (status == DPO_OK) status = finish(&t);
+    dpo_report_close(&t.report);
+    dpo_adamw_destroy(&t.adamw);
+    dpo_batch_plan_destroy(&t.plan);
+    dpo_json_destroy(&t.config);
+    dpo_free(t.checkpoint_folder);
+    dpo_session_close(&t.session);
+    return status;
+}

@@ -8,21 +8,6 @@
 /* Tokens of one pass over a prompt. */
 enum { PREFILL_TOKENS = 512 };
 
-static dpo_status load_template(const dpo_call *call, const char *folder,
-                                dpo_chat_template **chat_template)
-{
-    const char *path = call->run.data.chat_template;
-    dpo_buffer text = {0};
-
-    if (path == NULL) return dpo_chat_template_load(folder, chat_template);
-    dpo_status status = dpo_buffer_append_file(&text, path);
-
-    if (status == DPO_OK)
-        status = dpo_chat_template_parse(path, dpo_buffer_text(&text), chat_template);
-    dpo_buffer_destroy(&text);
-    return status;
-}
-
 static dpo_status load(dpo_call *call, const dpo_model_source *source, dpo_model **model,
                        dpo_tokenizer **tokenizer, dpo_chat_template **chat_template)
 {
@@ -32,7 +17,8 @@ static dpo_status load(dpo_call *call, const dpo_model_source *source, dpo_model
     DPO_TRY(dpo_model_config_read(call->grid, source->folder, &config));
     DPO_TRY(dpo_agree(call->grid, dpo_tokenizer_load(source->folder, tokenizer)));
     if (call->run.generate.chat)
-        DPO_TRY(dpo_agree(call->grid, load_template(call, source->folder, chat_template)));
+        DPO_TRY(dpo_agree(call->grid, dpo_model_source_template(
+                                          source, call->run.data.chat_template, chat_template)));
     DPO_TRY(dpo_model_create(call->grid, &config, &limits, model));
     return dpo_model_source_load(call->grid, source, *model);
 }

@@ -6,6 +6,7 @@
 #include "dpo/base/digest.h"
 #include "dpo/base/log.h"
 #include "dpo/base/nearest.h"
+#include "dpo/base/version.h"
 #include "dpo/comm/runtime.h"
 
 const dpo_command dpo_commands[] = {
@@ -76,7 +77,7 @@ static dpo_status run(dpo_grid *grid, int argc, char **argv)
         return DPO_FAIL(DPO_EUSAGE, "mpidpo: a command must follow (see mpidpo --help)");
     if (strcmp(argv[1], "--help") == 0) return speaks ? dpo_help_print(NULL) : DPO_OK;
     if (strcmp(argv[1], "--version") == 0) {
-        if (speaks) (void)printf("mpidpo %s\n", DPO_VERSION);
+        if (speaks) (void)printf("mpidpo %s\n", dpo_version());
         return DPO_OK;
     }
     const dpo_command *command = dpo_command_find(argv[1]);

@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "dpo/base/status.h"
 
@@ -37,6 +38,17 @@ void dpo_runtime_begin(int *argc, char ***argv)
     (void)signal(SIGXFSZ, SIG_IGN);
     MPI_Init_thread(argc, argv, MPI_THREAD_FUNNELED, &provided);
     dpo_assert_set_end(end_all_ranks);
+}
+
+/* Open MPI says "Open MPI v4.1.4, package: ...": the part in front of the comma will do. */
+const char *dpo_runtime_library(void)
+{
+    static char text[MPI_MAX_LIBRARY_VERSION_STRING];
+    int length;
+
+    MPI_Get_library_version(text, &length);
+    text[strcspn(text, ",\n")] = '\0';
+    return text;
 }
 
 void dpo_runtime_end(void)

@@ -9,7 +9,7 @@
 #include "dpo/comm/binding.h"
 #include "dpo/comm/runtime.h"
 #include "dpo/math/engine.h"
-#include "dpo/store/h5file.h"
+#include "dpo/store/library.h"
 #include "dpo/store/publish.h"
 
 void dpo_start_log(const dpo_grid *grid)
@@ -17,7 +17,7 @@ void dpo_start_log(const dpo_grid *grid)
     dpo_binding binding = dpo_binding_of(grid);
     int n_threads = dpo_engine_n_threads();
 
-    dpo_log_info("mpidpo %s (%s, oneDNN %s, HDF5 %s)", DPO_VERSION, dpo_runtime_library(),
+    dpo_log_info("mpidpo %s (%s, oneDNN %s, HDF5 %s)", dpo_version(), dpo_runtime_library(),
                  dpo_engine_library(), dpo_h5_library());
     dpo_log_info("%d node%s, %d rank%s of %d thread%s, %s, own kernels for %s",
                  dpo_grid_nodes(grid), dpo_grid_nodes(grid) == 1 ? "" : "s",
@@ -42,7 +42,7 @@ static dpo_status fill(const dpo_session *session, dpo_json *m)
 {
     const dpo_grid *grid = session->grid;
 
-    DPO_TRY(dpo_json_put_text(m, "program", "mpidpo " DPO_VERSION));
+    DPO_TRY(dpo_json_put_text(m, "mpidpo", dpo_version()));
     DPO_TRY(dpo_json_put_text(m, "mpi", dpo_runtime_library()));
     DPO_TRY(dpo_json_put_text(m, "onednn", dpo_engine_library()));
     DPO_TRY(dpo_json_put_text(m, "hdf5", dpo_h5_library()));

@@ -45,6 +45,21 @@ dpo_status dpo_model_source_load(const dpo_grid *grid, const dpo_model_source *s
     return dpo_checkpoint_load(grid, source->checkpoint, model, (dpo_range){0, 0}, NULL, NULL);
 }
 
+dpo_status dpo_model_source_template(const dpo_model_source *source, const char *path,
+                                     dpo_chat_template **chat_template)
+{
+    dpo_buffer text = {0};
+
+    *chat_template = NULL;
+    if (path == NULL) return dpo_chat_template_load(source->folder, chat_template);
+    dpo_status status = dpo_buffer_append_file(&text, path);
+
+    if (status == DPO_OK)
+        status = dpo_chat_template_parse(path, dpo_buffer_text(&text), chat_template);
+    dpo_buffer_destroy(&text);
+    return status;
+}
+
 void dpo_model_source_destroy(dpo_model_source *source)
 {
     dpo_free(source->folder);

@@ -66,24 +66,11 @@ static dpo_status make_folder(const dpo_session *session)
     return dpo_agree(session->grid, status);
 }
 
-static dpo_status load_template(dpo_session *session)
-{
-    const char *path = session->run->data.chat_template;
-    dpo_buffer text = {0};
-
-    if (path == NULL) return dpo_chat_template_load(session->source.folder, &session->chat_template);
-    dpo_status status = dpo_buffer_append_file(&text, path);
-
-    if (status == DPO_OK)
-        status = dpo_chat_template_parse(path, dpo_buffer_text(&text), &session->chat_template);
-    dpo_buffer_destroy(&text);
-    return status;
-}
-
 static dpo_status load_text(dpo_session *session)
 {
     DPO_TRY(dpo_tokenizer_load(session->source.folder, &session->tokenizer));
-    return load_template(session);
+    return dpo_model_source_template(&session->source, session->run->data.chat_template,
+                                     &session->chat_template);
 }
 
 static dpo_status prepare_options(const dpo_session *session, dpo_set set,

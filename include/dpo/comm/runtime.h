@@ -19,6 +19,9 @@
  */
 void dpo_runtime_begin(int *argc, char ***argv);
 
+/** Name and version of the MPI library, such as "Open MPI 4.1.4"; valid for ever. \local */
+const char *dpo_runtime_library(void);
+
 /** Ends MPI. \collective{all processes of the job} */
 void dpo_runtime_end(void);
 

@@ -11,6 +11,7 @@
 #include "dpo/base/status.h"
 #include "dpo/comm/grid.h"
 #include "dpo/model/model.h"
+#include "dpo/text/chat_template.h"
 
 /** Where weights, configuration and tokenizer lie; zero-initialised it is empty. */
 typedef struct {
@@ -34,6 +35,19 @@ DPO_MUST_CHECK dpo_status dpo_model_source_find(const dpo_grid *grid, const char
 /** Reads the weights. \collective{all ranks of the grid} \errors{as dpo_model_load()} */
 DPO_MUST_CHECK dpo_status dpo_model_source_load(const dpo_grid *grid,
                                                 const dpo_model_source *source, dpo_model *model);
+
+/**
+ * The chat template of a source.
+ *
+ * \local
+ * \param[in]  source         Where the model comes from.
+ * \param[in]  path           File with a template that is taken instead; NULL: the model's own.
+ * \param[out] chat_template  Owned by the caller; NULL on error, and if the model has none.
+ * \errors{as dpo_chat_template_load()}
+ */
+DPO_MUST_CHECK dpo_status dpo_model_source_template(const dpo_model_source *source,
+                                                    const char *path,
+                                                    dpo_chat_template **chat_template);
 
 /** Frees the texts and makes it empty. \local */
 void dpo_model_source_destroy(dpo_model_source *source);

@@ -158,7 +158,7 @@ dpo_status dpo_call_parse(const dpo_command *command, int n_words, char **words,
     DPO_TRY(check_arguments(command, call));
     DPO_TRY(add_config_file(command, n_words, words, call));
     DPO_TRY(dpo_config_fill(call->config, &call->run));
-    return dpo_run_config_check(call->config, &call->run);
+    return dpo_run_config_check(call->config, &call->run, command->keys);
 }
 
 void dpo_call_destroy(dpo_call *call)

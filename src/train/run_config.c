@@ -187,7 +187,21 @@ static dpo_status check_evaluation(const dpo_config *config, const dpo_run_confi
     return DPO_OK;
 }
 
-dpo_status dpo_run_config_check(const dpo_config *config, const dpo_run_config *run)
+/* The text settings of a training run are for evaluate.prompts alone. */
+static dpo_status check_generation(const dpo_config *config, const dpo_run_config *run)
+{
+    if (run->evaluate.prompts != NULL) return DPO_OK;
+    for (int i = 0; i < N_FIELDS; i++)
+        if (strncmp(fields[i].path, "generate.", 9) == 0 &&
+            dpo_config_is_given(config, fields[i].path))
+            return DPO_FAIL(DPO_EUSAGE,
+                            "%s: has no effect without evaluate.prompts; give some, or leave it out",
+                            fields[i].path);
+    return DPO_OK;
+}
+
+dpo_status dpo_run_config_check(const dpo_config *config, const dpo_run_config *run,
+                                unsigned command)
 {
     if (run->train.steps > 0 && dpo_config_is_given(config, "train.epochs"))
         return DPO_FAIL(DPO_EUSAGE,
@@ -195,6 +209,7 @@ dpo_status dpo_run_config_check(const dpo_config *config, const dpo_run_config *
                         "them, remove the other");
     DPO_TRY(check_objective(config, run));
     DPO_TRY(check_schedule(config, run));
+    if (command == DPO_FOR_TRAIN) DPO_TRY(check_generation(config, run));
     DPO_TRY(check_evaluation(config, run));
     return check_sampling(config, run);
 }

@@ -175,7 +175,6 @@ static dpo_status make_model(dpo_session *session, bool trainable)
         if (session->set[set].store != NULL) grow(&session->set[set], session->budget_tokens, &c);
     dpo_model_limits limits = {.max_tokens = c.tokens,
                                .max_rows = c.rows,
-                               .max_positions = c.positions,
                                .logits_bytes = trainable ? logits_budget_bytes : 0,
                                .trainable = trainable};
     int64_t all_logits_bytes = 4 * c.rows * session->model_config.n_vocab;
@@ -186,8 +185,9 @@ static dpo_status make_model(dpo_session *session, bool trainable)
                         "data.max_length: sequences of %lld tokens, but the model's context is "
                         "%lld (max_position_embeddings); lower data.max_length",
                         (long long)c.positions, (long long)session->model_config.max_positions);
-    dpo_model_memory memory = dpo_model_plan(&session->model_config, &limits);
+    dpo_model_memory memory;
 
+    DPO_TRY(dpo_agree(session->grid, dpo_model_plan(&session->model_config, &limits, &memory)));
     dpo_log_info("memory per rank: weights %.0f MiB, gradients %.0f, activations %.0f, scratch "
                  "%.0f, logits %.0f (micro-batches of %lld tokens)",
                  (double)memory.weights / 1048576.0, (double)memory.gradients / 1048576.0,

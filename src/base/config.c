@@ -60,9 +60,7 @@ static dpo_status unknown_key(const dpo_config *config, const char *source, cons
 
     DPO_TRY(DPO_NEW(names, config->n_fields));
     for (int i = 0; i < config->n_fields; i++) names[i] = config->fields[i].path;
-    dpo_status status =
-        DPO_FAIL(DPO_EUSAGE, "%s: no configuration key is called \"%s\"; the nearest is \"%s\"",
-                 source, path, dpo_nearest(path, names, config->n_fields));
+    dpo_status status = dpo_unknown_name(source, "configuration key", path, names, config->n_fields);
 
     dpo_free(names);
     return status;

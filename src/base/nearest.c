@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "dpo/base/nearest.h"
 
+#include <stdio.h>
 #include <string.h>
 
 enum { MAX_LENGTH = 63 };
@@ -58,4 +59,30 @@ const char *dpo_nearest(const char *word, const char *const *names, int n)
         nearest = names[i];
     }
     return nearest;
+}
+
+/* The known names, as many as fit. */
+static void list_names(const char *const *names, int n, size_t n_bytes, char *text)
+{
+    size_t used = 0;
+
+    text[0] = '\0';
+    for (int i = 0; i < n && used < n_bytes; i++) {
+        int more = snprintf(text + used, n_bytes - used, "%s%s", i > 0 ? ", " : "", names[i]);
+
+        used += more > 0 ? (size_t)more : 0;
+    }
+}
+
+dpo_status dpo_unknown_name(const char *where, const char *what, const char *name,
+                            const char *const *names, int n)
+{
+    const char *nearest = dpo_nearest(name, names, n);
+    char list[512];
+
+    if (nearest != NULL)
+        return DPO_FAIL(DPO_EUSAGE, "%s: there is no %s \"%s\"; did you mean \"%s\"?", where, what,
+                        name, nearest);
+    list_names(names, n, sizeof list, list);
+    return DPO_FAIL(DPO_EUSAGE, "%s: there is no %s \"%s\"; known are: %s", where, what, name, list);
 }

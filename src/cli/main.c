@@ -38,8 +38,7 @@ const dpo_command *dpo_command_find(const char *name)
         if (strcmp(c->name, name) == 0) return c;
         names[n++] = c->name;
     }
-    (void)DPO_FAIL(DPO_EUSAGE, "mpidpo: \"%s\" is no command; the nearest is \"%s\" (see mpidpo --help)",
-                   name, dpo_nearest(name, names, n));
+    (void)dpo_unknown_name("mpidpo", "command", name, names, n);
     return NULL;
 }
 

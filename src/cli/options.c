@@ -39,9 +39,7 @@ static dpo_status unknown_option(const dpo_command *command, const char *word)
 
     for (int i = 0; i < N_OPTIONS; i++) names[i] = option_table[i].name;
     for (int i = 0; i < N_PLAIN; i++) names[N_OPTIONS + i] = plain_options[i];
-    return DPO_FAIL(DPO_EUSAGE,
-                    "%s: not an option of mpidpo %s; the nearest is %s (see mpidpo %s --help)", word,
-                    command->name, dpo_nearest(word, names, N_OPTIONS + N_PLAIN), command->name);
+    return dpo_unknown_name(command->name, "option", word, names, N_OPTIONS + N_PLAIN);
 }
 
 /* A key that the command never reads would be ignored. */

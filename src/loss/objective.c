@@ -118,11 +118,7 @@ dpo_status dpo_objective_find(const char *name, const dpo_objective **objective)
         if (strcmp(names[i], name) == 0) *objective = &objective_table[i];
     }
     if (*objective != NULL) return DPO_OK;
-    const char *nearest = dpo_nearest(name, names, N_OBJECTIVES);
-
-    return DPO_FAIL(DPO_EUSAGE, "objective.name: there is no objective \"%s\"; %s \"%s\"", name,
-                    nearest != NULL ? "did you mean" : "known is for example",
-                    nearest != NULL ? nearest : names[0]);
+    return dpo_unknown_name("objective.name", "objective", name, names, N_OBJECTIVES);
 }
 
 static double *member_of(dpo_objective_params *params, const dpo_objective_parameter *row)

@@ -48,11 +48,7 @@ dpo_status dpo_schedule_find(const char *name, const dpo_schedule_kind **kind)
         if (strcmp(names[i], name) == 0) *kind = &schedule_table[i];
     }
     if (*kind != NULL) return DPO_OK;
-    const char *nearest = dpo_nearest(name, names, N_SCHEDULES);
-
-    return DPO_FAIL(DPO_EUSAGE, "schedule.name: there is no schedule \"%s\"; %s \"%s\"", name,
-                    nearest != NULL ? "did you mean" : "known is for example",
-                    nearest != NULL ? nearest : names[0]);
+    return dpo_unknown_name("schedule.name", "schedule", name, names, N_SCHEDULES);
 }
 
 dpo_status dpo_schedule_make(const dpo_schedule_kind *kind, double lr, double min_lr, double warmup,

@@ -17,8 +17,7 @@ static dpo_status check_members(const char *key, const dpo_json *object)
 
         while (i < N_KNOWN && strcmp(known[i], dpo_json_key(m)) != 0) i++;
         if (i == N_KNOWN)
-            return DPO_FAIL(DPO_EUSAGE, "%s: a source has no \"%s\"; the nearest is \"%s\"", key,
-                            dpo_json_key(m), dpo_nearest(dpo_json_key(m), known, N_KNOWN));
+            return dpo_unknown_name(key, "member of a source", dpo_json_key(m), known, N_KNOWN);
     }
     return DPO_OK;
 }

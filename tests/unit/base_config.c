@@ -80,8 +80,8 @@ static void wrong_keys_and_values_are_refused_by_name(void **state)
         dpo_status status;
         const char *part;
     } cases[] = {
-        {"{\"group\": {\"cuont\": 1}}", DPO_EUSAGE, "the nearest is \"group.count\""},
-        {"{\"nmae\": \"x\"}", DPO_EUSAGE, "the nearest is \"name\""},
+        {"{\"group\": {\"cuont\": 1}}", DPO_EUSAGE, "did you mean \"group.count\""},
+        {"{\"nmae\": \"x\"}", DPO_EUSAGE, "did you mean \"name\""},
         {"{\"group\": {\"count\": 1.5}}", DPO_EUSAGE, "group.count is 1.5, expected a whole number"},
         {"{\"group\": {\"count\": 11}}", DPO_EUSAGE, "from 1 to 10"},
         {"{\"group\": {\"rate\": \"x\"}}", DPO_EUSAGE, "group.rate is \"x\", expected a number"},

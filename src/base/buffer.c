@@ -86,8 +86,7 @@ dpo_status dpo_buffer_append_file(dpo_buffer *buffer, const char *path)
 {
     FILE *stream = fopen(path, "rb");
 
-    if (stream == NULL)
-        return DPO_FAIL(DPO_EIO, "%s: cannot be opened: %s", path, strerror(errno));
+    if (stream == NULL) return DPO_FAIL(DPO_EIO, "%s: cannot be opened: %s", path, strerror(errno));
     dpo_status status = append_stream(buffer, stream, path);
 
     (void)fclose(stream);

@@ -55,7 +55,8 @@ static int64_t string_length(const char *text, int64_t n_bytes, int64_t at)
 {
     int64_t i = at + 1;
 
-    while (i < n_bytes && text[i] != '"') i += (text[i] == '\\') ? 2 : 1;
+    while (i < n_bytes && text[i] != '"')
+        i += (text[i] == '\\') ? 2 : 1;
     return (i < n_bytes ? i + 1 : n_bytes) - at;
 }
 
@@ -77,11 +78,13 @@ static int64_t comment_length(const char *text, int64_t n_bytes, int64_t at)
 
     if (at + 1 >= n_bytes || text[at] != '/') return 0;
     if (text[at + 1] == '/') {
-        while (i < n_bytes && text[i] != '\n') i++;
+        while (i < n_bytes && text[i] != '\n')
+            i++;
         return i - at;
     }
     if (text[at + 1] != '*') return 0;
-    while (i + 1 < n_bytes && !(text[i] == '*' && text[i + 1] == '/')) i++;
+    while (i + 1 < n_bytes && !(text[i] == '*' && text[i + 1] == '/'))
+        i++;
     return (i + 1 < n_bytes ? i + 2 : n_bytes) - at;
 }
 
@@ -129,7 +132,8 @@ static dpo_status parse_clean(const char *source, const char *text, int64_t n_by
         return syntax_error(source, text, at,
                             at >= n_bytes ? "the text ends too early" : "not valid JSON");
     }
-    while (end < text + n_bytes && strchr(" \t\r\n", *end) != NULL) end++;
+    while (end < text + n_bytes && strchr(" \t\r\n", *end) != NULL)
+        end++;
     if (end == text + n_bytes) return DPO_OK;
     dpo_json_destroy(root);
     return syntax_error(source, text, end - text, "more text behind the JSON value");
@@ -195,7 +199,8 @@ int64_t dpo_json_count(const dpo_json *node)
 {
     int64_t n = 0;
 
-    for (const dpo_json *item = dpo_json_first(node); item != NULL; item = item->next) n++;
+    for (const dpo_json *item = dpo_json_first(node); item != NULL; item = item->next)
+        n++;
     return n;
 }
 

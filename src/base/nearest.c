@@ -84,5 +84,6 @@ dpo_status dpo_unknown_name(const char *where, const char *what, const char *nam
         return DPO_FAIL(DPO_EUSAGE, "%s: there is no %s \"%s\"; did you mean \"%s\"?", where, what,
                         name, nearest);
     list_names(names, n, sizeof list, list);
-    return DPO_FAIL(DPO_EUSAGE, "%s: there is no %s \"%s\"; known are: %s", where, what, name, list);
+    return DPO_FAIL(DPO_EUSAGE, "%s: there is no %s \"%s\"; known are: %s", where, what, name,
+                    list);
 }

@@ -46,7 +46,8 @@ double dpo_random_normal(uint64_t seed, dpo_stream stream, uint32_t major, uint6
 void dpo_random_permutation(uint64_t seed, dpo_stream stream, uint32_t major, int64_t n,
                             int64_t *permutation)
 {
-    for (int64_t i = 0; i < n; i++) permutation[i] = i;
+    for (int64_t i = 0; i < n; i++)
+        permutation[i] = i;
     for (int64_t i = n - 1; i > 0; i--) {
         uint64_t bits = dpo_random_bits(seed, stream, major, (uint64_t)i);
         int64_t j = (int64_t)(bits % (uint64_t)(i + 1)); /* bias below 2^-40 for n < 2^24 */

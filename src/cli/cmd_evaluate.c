@@ -35,8 +35,8 @@ static dpo_status evaluate(dpo_call *call, dpo_session *session, dpo_set set)
     DPO_TRY(dpo_session_load(session, false));
     DPO_TRY(dpo_evaluation_run(session, set, objective, &params, &evaluation));
     dpo_evaluation_log(&evaluation);
-    return dpo_agree(call->grid, dpo_grid_rank(call->grid, DPO_WORLD) == 0 ? print(&evaluation)
-                                                                           : DPO_OK);
+    return dpo_agree(call->grid,
+                     dpo_grid_rank(call->grid, DPO_WORLD) == 0 ? print(&evaluation) : DPO_OK);
 }
 
 /* On data.eval if there is one, else on data.train. */

@@ -11,12 +11,12 @@
 /* One call of the program: what the command line said. The texts belong to argv. */
 typedef struct {
     dpo_grid *grid;
-    dpo_config *config;     /* keys that were given */
-    dpo_run_config run;     /* filled from them and the defaults */
-    int n_arguments;        /* words that are neither options nor their values */
-    char **arguments;       /* [n_arguments] */
-    bool is_quiet;          /* --quiet */
-    bool wants_help;        /* --help */
+    dpo_config *config; /* keys that were given */
+    dpo_run_config run; /* filled from them and the defaults */
+    int n_arguments;    /* words that are neither options nor their values */
+    char **arguments;   /* [n_arguments] */
+    bool is_quiet;      /* --quiet */
+    bool wants_help;    /* --help */
 } dpo_call;
 
 /* One subcommand. */
@@ -27,7 +27,7 @@ typedef struct {
     unsigned keys;       /* DPO_FOR_...: keys it reads */
     int min_arguments;
     int max_arguments;
-    bool takes_config;   /* its argument is a configuration file */
+    bool takes_config; /* its argument is a configuration file */
     dpo_status (*run)(dpo_call *call);
 } dpo_command;
 

@@ -10,8 +10,9 @@
 #include "dpo/comm/runtime.h"
 
 const dpo_command dpo_commands[] = {
-    {"train", "[CONFIG] [options]", "tune a model: everything that is missing, up to the trained model",
-     DPO_FOR_TRAIN, 0, 1, true, dpo_command_train},
+    {"train", "[CONFIG] [options]",
+     "tune a model: everything that is missing, up to the trained model", DPO_FOR_TRAIN, 0, 1, true,
+     dpo_command_train},
     {"prepare", "[CONFIG] [options]", "tokenize preferences into a token store, with an audit",
      DPO_FOR_PREPARE, 0, 1, true, dpo_command_prepare},
     {"reference", "[CONFIG] [options]", "fill the cache of reference log-probabilities",
@@ -24,8 +25,9 @@ const dpo_command dpo_commands[] = {
      dpo_command_generate},
     {"export", "CHECKPOINT --out DIR [options]", "Hugging Face model folder of a checkpoint",
      DPO_FOR_EXPORT, 1, 1, false, dpo_command_export},
-    {"inspect", "FILE|DIR", "what a store, cache, checkpoint or model folder holds, and whether it is whole",
-     0, 1, 1, false, dpo_command_inspect},
+    {"inspect", "FILE|DIR",
+     "what a store, cache, checkpoint or model folder holds, and whether it is whole", 0, 1, 1,
+     false, dpo_command_inspect},
     {NULL, NULL, NULL, 0, 0, 0, false, NULL},
 };
 
@@ -57,8 +59,7 @@ static dpo_status run_command(dpo_grid *grid, const dpo_command *command, int n_
     dpo_call call = {.grid = grid};
     dpo_status status = dpo_agree(grid, dpo_call_parse(command, n_words, words, &call));
 
-    if (call.is_quiet && dpo_grid_rank(grid, DPO_WORLD) == 0)
-        dpo_log_set_level(DPO_LOG_WARNING);
+    if (call.is_quiet && dpo_grid_rank(grid, DPO_WORLD) == 0) dpo_log_set_level(DPO_LOG_WARNING);
     if (status == DPO_OK && call.wants_help)
         status = dpo_grid_rank(grid, DPO_WORLD) == 0 ? dpo_help_print(command) : DPO_OK;
     else if (status == DPO_OK)
@@ -72,8 +73,7 @@ static dpo_status run(dpo_grid *grid, int argc, char **argv)
     bool speaks = dpo_grid_rank(grid, DPO_WORLD) == 0;
 
     DPO_TRY(agree_on_words(grid, argc, argv));
-    if (argc < 2)
-        return DPO_FAIL(DPO_EUSAGE, "mpidpo: a command must follow (see mpidpo --help)");
+    if (argc < 2) return DPO_FAIL(DPO_EUSAGE, "mpidpo: a command must follow (see mpidpo --help)");
     if (strcmp(argv[1], "--help") == 0) return speaks ? dpo_help_print(NULL) : DPO_OK;
     if (strcmp(argv[1], "--version") == 0) {
         if (speaks) (void)printf("mpidpo %s\n", dpo_version());

@@ -37,8 +37,10 @@ static dpo_status unknown_option(const dpo_command *command, const char *word)
 {
     const char *names[N_OPTIONS + N_PLAIN];
 
-    for (int i = 0; i < N_OPTIONS; i++) names[i] = option_table[i].name;
-    for (int i = 0; i < N_PLAIN; i++) names[N_OPTIONS + i] = plain_options[i];
+    for (int i = 0; i < N_OPTIONS; i++)
+        names[i] = option_table[i].name;
+    for (int i = 0; i < N_PLAIN; i++)
+        names[N_OPTIONS + i] = plain_options[i];
     return dpo_unknown_name(command->name, "option", word, names, N_OPTIONS + N_PLAIN);
 }
 
@@ -61,8 +63,9 @@ static dpo_status set_assignment(const dpo_command *command, dpo_call *call, con
     char path[128];
 
     if (equals == NULL || equals - assignment >= (long)sizeof path)
-        return DPO_FAIL(DPO_EUSAGE, "--set %s: expected path=value, for example --set "
-                                    "optimizer.lr=1e-6",
+        return DPO_FAIL(DPO_EUSAGE,
+                        "--set %s: expected path=value, for example --set "
+                        "optimizer.lr=1e-6",
                         assignment);
     (void)snprintf(path, sizeof path, "%.*s", (int)(equals - assignment), assignment);
     return set_key(command, call, "--set", path, equals + 1);
@@ -183,7 +186,8 @@ static dpo_status command_help(const dpo_command *command, dpo_buffer *out)
                                           option_table[o].path));
     }
     if (command->keys != 0)
-        DPO_TRY(dpo_buffer_append_text(out, "  --set PATH=VALUE     any key below; may be repeated\n"));
+        DPO_TRY(
+            dpo_buffer_append_text(out, "  --set PATH=VALUE     any key below; may be repeated\n"));
     DPO_TRY(dpo_buffer_append_text(out, "  --quiet              warnings and errors only\n"
                                         "  --help               this text\n"));
     if (command->keys == 0) return DPO_OK;
@@ -198,8 +202,8 @@ static dpo_status program_help(dpo_buffer *out)
              "RANKS mpidpo COMMAND ..., srun ... mpidpo COMMAND ..., or mpidpo COMMAND ...\n\n"
              "Commands:\n"));
     for (const dpo_command *c = dpo_commands; c->name != NULL; c++)
-        DPO_TRY(dpo_buffer_printf(out, "  %-10s %s\n             %s\n", c->name, c->usage,
-                                  c->summary));
+        DPO_TRY(
+            dpo_buffer_printf(out, "  %-10s %s\n             %s\n", c->name, c->usage, c->summary));
     return dpo_buffer_append_text(out, "\nmpidpo COMMAND --help lists a command's options and "
                                        "configuration keys; mpidpo --version the version.\n");
 }

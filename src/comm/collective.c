@@ -51,7 +51,8 @@ void dpo_sum_f64(const dpo_grid *grid, dpo_axis axis, int64_t n, double *values)
         for (int i = 0; i < count; i++) {
             double sum = 0.0;
 
-            for (int r = 0; r < size; r++) sum += all[(int64_t)r * count + i];
+            for (int r = 0; r < size; r++)
+                sum += all[(int64_t)r * count + i];
             values[at + i] = sum;
         }
     }

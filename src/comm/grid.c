@@ -54,7 +54,8 @@ dpo_status dpo_grid_create(int tensor_size, dpo_grid **grid)
 void dpo_grid_destroy(dpo_grid **grid)
 {
     if (*grid == NULL) return;
-    for (int axis = 0; axis < DPO_N_AXES; axis++) MPI_Comm_free(&(*grid)->comm[axis]);
+    for (int axis = 0; axis < DPO_N_AXES; axis++)
+        MPI_Comm_free(&(*grid)->comm[axis]);
     dpo_free(*grid);
     *grid = NULL;
 }

@@ -110,8 +110,8 @@ static dpo_status write_slice(dpo_h5_file *file, const dpo_parameters *parameter
     for (int p = 0; p < N_PREFIXES; p++) {
         for (int64_t i = 0; i < parameters->n_rows; i++) {
             const dpo_parameter *row = &parameters->row[i];
-            dpo_range part = dpo_range_intersect(
-                slice, (dpo_range){row->offset, row->offset + row->count});
+            dpo_range part =
+                dpo_range_intersect(slice, (dpo_range){row->offset, row->offset + row->count});
 
             if (dpo_range_length(part) > 0)
                 DPO_TRY(dpo_h5_write(file, p * parameters->n_rows + i, part.begin - row->offset,
@@ -191,8 +191,8 @@ static dpo_status read_state(const dpo_h5_file *file, dpo_checkpoint_state *stat
     dpo_json *object;
 
     DPO_TRY(dpo_h5_get_text(file, "state", &text));
-    DPO_TRY(dpo_json_parse(dpo_h5_path(file), text, (int64_t)strlen(text), DPO_JSON_STRICT,
-                           &object));
+    DPO_TRY(
+        dpo_json_parse(dpo_h5_path(file), text, (int64_t)strlen(text), DPO_JSON_STRICT, &object));
     dpo_status status = state_from_json(object, dpo_h5_path(file), state);
 
     dpo_json_destroy(&object);
@@ -224,8 +224,8 @@ dpo_status dpo_checkpoint_load(const dpo_grid *grid, const char *path, dpo_model
     dpo_status status = dpo_h5_verify(grid, file);
 
     if (status == DPO_OK)
-        status = dpo_agree(grid, read_tensors(file, model, slice, adamw,
-                                              state != NULL ? state : &unused));
+        status = dpo_agree(
+            grid, read_tensors(file, model, slice, adamw, state != NULL ? state : &unused));
     dpo_h5_close(&file);
     return status;
 }
@@ -273,7 +273,8 @@ static const char *text_at(const dpo_buffer *texts, int64_t i)
 {
     const char *text = dpo_buffer_text(texts);
 
-    while (i-- > 0) text += strlen(text) + 1;
+    while (i-- > 0)
+        text += strlen(text) + 1;
     return text;
 }
 

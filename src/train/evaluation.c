@@ -35,8 +35,7 @@ dpo_status dpo_evaluation_run(dpo_session *session, dpo_set set, const dpo_objec
                               const dpo_objective_params *params, dpo_evaluation *evaluation)
 {
     const dpo_data_set *data = &session->set[set];
-    int64_t batch_examples =
-        (int64_t)EXAMPLES_PER_RANK * dpo_grid_size(session->grid, DPO_DATA);
+    int64_t batch_examples = (int64_t)EXAMPLES_PER_RANK * dpo_grid_size(session->grid, DPO_DATA);
     double begin_s = dpo_clock_s();
     dpo_batch_plan *plan;
 
@@ -61,8 +60,8 @@ void dpo_evaluation_log(const dpo_evaluation *evaluation)
     int n;
     const dpo_metric *table = dpo_metric_table(&n);
 
-    dpo_log_info("evaluation of %.0f comparisons in %.1f s",
-                 evaluation->sums.sum[DPO_SUM_EDGES], evaluation->time_s);
+    dpo_log_info("evaluation of %.0f comparisons in %.1f s", evaluation->sums.sum[DPO_SUM_EDGES],
+                 evaluation->time_s);
     dpo_log_info("  %-24s %.6f", "eval_loss", evaluation->loss);
     for (int i = 0; i < n; i++) {
         double value = dpo_metric_value(&table[i], &evaluation->sums);

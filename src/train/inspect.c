@@ -20,14 +20,15 @@ static const char *type_name(dpo_h5_type type)
 static void print_dims(int n_dims, const int64_t *dims)
 {
     (void)printf("[");
-    for (int d = 0; d < n_dims; d++) (void)printf("%s%lld", d > 0 ? ", " : "", (long long)dims[d]);
+    for (int d = 0; d < n_dims; d++)
+        (void)printf("%s%lld", d > 0 ? ", " : "", (long long)dims[d]);
     (void)printf("]\n");
 }
 
 static void print_texts(const dpo_h5_file *file)
 {
-    static const char *const names[] = {"kind", "state", "model", "key", "sources", "audit",
-                                        "digest", "config"};
+    static const char *const names[] = {"kind",    "state", "model",  "key",
+                                        "sources", "audit", "digest", "config"};
 
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         const char *text = dpo_h5_text_of(file, names[i]);
@@ -112,7 +113,6 @@ dpo_status dpo_inspect(const dpo_grid *grid, const char *path)
     bool speaks = dpo_grid_rank(grid, DPO_WORLD) == 0;
     struct stat info;
 
-    if (stat(path, &info) == 0 && S_ISDIR(info.st_mode))
-        return inspect_folder(grid, path, speaks);
+    if (stat(path, &info) == 0 && S_ISDIR(info.st_mode)) return inspect_folder(grid, path, speaks);
     return inspect_file(grid, path, speaks);
 }

@@ -55,8 +55,8 @@ static dpo_status fill(const dpo_session *session, dpo_json *m)
     DPO_TRY(put_digest(m, "model", session->policy_digest));
     DPO_TRY(put_digest(m, "reference", session->reference_digest));
     if (session->set[DPO_SET_EVAL].store != NULL)
-        DPO_TRY(put_digest(m, "eval_data",
-                           dpo_token_store_digest(session->set[DPO_SET_EVAL].store)));
+        DPO_TRY(
+            put_digest(m, "eval_data", dpo_token_store_digest(session->set[DPO_SET_EVAL].store)));
     return put_digest(m, "data", dpo_token_store_digest(session->set[DPO_SET_TRAIN].store));
 }
 
@@ -67,8 +67,7 @@ static dpo_status publish(const dpo_session *session, const char *name, const dp
     dpo_status status = dpo_session_path(session, name, &path);
 
     if (status == DPO_OK) status = dpo_json_print(root, true, &text);
-    if (status == DPO_OK)
-        status = dpo_file_publish(path, dpo_buffer_text(&text), text.size_bytes);
+    if (status == DPO_OK) status = dpo_file_publish(path, dpo_buffer_text(&text), text.size_bytes);
     dpo_buffer_destroy(&text);
     dpo_free(path);
     return status;

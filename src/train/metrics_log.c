@@ -15,8 +15,7 @@ static bool stays(const char *line, int64_t n_bytes, int64_t step)
 
     if (dpo_json_parse("metrics.jsonl", line, n_bytes, DPO_JSON_STRICT, &record) != DPO_OK)
         return false;
-    dpo_status status =
-        dpo_json_get_int(record, "metrics.jsonl", "step", 0, 1LL << 53, &line_step);
+    dpo_status status = dpo_json_get_int(record, "metrics.jsonl", "step", 0, 1LL << 53, &line_step);
 
     dpo_json_destroy(&record);
     return status == DPO_OK && line_step <= step;
@@ -30,8 +29,7 @@ static dpo_status keep_lines(const dpo_buffer *text, int64_t step, dpo_buffer *k
         const char *end = strchr(line, '\n');
 
         if (end == NULL) return DPO_OK;
-        if (stays(line, end - line, step))
-            DPO_TRY(dpo_buffer_append(kept, line, end - line + 1));
+        if (stays(line, end - line, step)) DPO_TRY(dpo_buffer_append(kept, line, end - line + 1));
         line = end + 1;
     }
 }
@@ -65,12 +63,12 @@ dpo_status dpo_metrics_log_write(FILE *stream, const char *path, const dpo_json 
     dpo_status status = dpo_json_print(record, false, &line);
 
     if (status == DPO_OK) status = dpo_buffer_append_text(&line, "\n");
-    if (status == DPO_OK &&
-        (fwrite(dpo_buffer_text(&line), 1, (size_t)line.size_bytes, stream) !=
-             (size_t)line.size_bytes ||
-         fflush(stream) != 0))
-        status = DPO_FAIL(DPO_EIO, "%s: cannot be written: %s; free some space and start again, the "
-                                   "run continues from its newest checkpoint",
+    if (status == DPO_OK && (fwrite(dpo_buffer_text(&line), 1, (size_t)line.size_bytes, stream) !=
+                                 (size_t)line.size_bytes ||
+                             fflush(stream) != 0))
+        status = DPO_FAIL(DPO_EIO,
+                          "%s: cannot be written: %s; free some space and start again, the "
+                          "run continues from its newest checkpoint",
                           path, strerror(errno));
     dpo_buffer_destroy(&line);
     return status;

@@ -120,11 +120,11 @@ static void add_example(dpo_microbatch *m, const dpo_token_store *store, int64_t
 void dpo_microbatch_build(dpo_microbatch *microbatch, const dpo_token_store *store,
                           int64_t n_examples, const int64_t *examples, bool share_prompts)
 {
-    microbatch->batch = (dpo_batch){.token = microbatch->token,
-                                    .segments = {.begin = microbatch->segment_begin,
-                                                 .parent = microbatch->segment_parent},
-                                    .row = microbatch->row,
-                                    .target = microbatch->target};
+    microbatch->batch = (dpo_batch){
+        .token = microbatch->token,
+        .segments = {.begin = microbatch->segment_begin, .parent = microbatch->segment_parent},
+        .row = microbatch->row,
+        .target = microbatch->target};
     microbatch->n_responses = 0;
     for (int64_t i = 0; i < n_examples; i++)
         add_example(microbatch, store, examples[i], share_prompts);

@@ -15,8 +15,9 @@ static dpo_status look_at(const char *key, const char *path, int *is_folder)
     if (path == NULL)
         return DPO_FAIL(DPO_EUSAGE, "%s: is required; give a Hugging Face model folder", key);
     if (stat(path, &info) != 0)
-        return DPO_FAIL(DPO_EIO, "%s: %s: cannot be opened: %s; expected a model folder or a "
-                                 "checkpoint",
+        return DPO_FAIL(DPO_EIO,
+                        "%s: %s: cannot be opened: %s; expected a model folder or a "
+                        "checkpoint",
                         key, path, strerror(errno));
     *is_folder = S_ISDIR(info.st_mode);
     return DPO_OK;

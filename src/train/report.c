@@ -72,7 +72,8 @@ static double metric_named(const char *name, const dpo_metric_sums *sums)
     const dpo_metric *table = dpo_metric_table(&n);
     int i = 0;
 
-    while (i < n - 1 && strcmp(table[i].name, name) != 0) i++;
+    while (i < n - 1 && strcmp(table[i].name, name) != 0)
+        i++;
     return dpo_metric_value(&table[i], sums);
 }
 
@@ -93,13 +94,14 @@ static void say_step(const dpo_report *report, const dpo_checkpoint_state *state
     char line[256];
 
     describe_time(per_step_s * (double)(report->n_steps - state->step), left);
-    (void)snprintf(line, sizeof line,
-                   "step %lld/%lld  loss %.4f  accuracy %.3f  margin %.4f  grad norm %.3g  lr %.3g  "
-                   "%.2f pairs/s  %s left",
-                   (long long)state->step, (long long)report->n_steps, numbers->loss,
-                   metric_named("rewards/accuracies", &numbers->sums),
-                   metric_named("rewards/margins", &numbers->sums), numbers->grad_norm, lr,
-                   n_edges / numbers->step_s, left);
+    (void)snprintf(
+        line, sizeof line,
+        "step %lld/%lld  loss %.4f  accuracy %.3f  margin %.4f  grad norm %.3g  lr %.3g  "
+        "%.2f pairs/s  %s left",
+        (long long)state->step, (long long)report->n_steps, numbers->loss,
+        metric_named("rewards/accuracies", &numbers->sums),
+        metric_named("rewards/margins", &numbers->sums), numbers->grad_norm, lr,
+        n_edges / numbers->step_s, left);
     bool is_due = state->step % report->run->log.every == 0 || state->step == report->n_steps;
 
     if (dpo_log_is_live() && state->step < report->n_steps)

@@ -165,8 +165,8 @@ static dpo_status check_schedule(const dpo_config *config, const dpo_run_config 
         return DPO_FAIL(DPO_EUSAGE,
                         "schedule.min_lr: the schedule \"%s\" does not use it; leave it out",
                         run->schedule.name);
-    return dpo_schedule_make(kind, run->optimizer.lr, run->schedule.min_lr, run->schedule.warmup,
-                             1, &schedule);
+    return dpo_schedule_make(kind, run->optimizer.lr, run->schedule.min_lr, run->schedule.warmup, 1,
+                             &schedule);
 }
 
 static dpo_status check_evaluation(const dpo_config *config, const dpo_run_config *run)
@@ -180,8 +180,7 @@ static dpo_status check_evaluation(const dpo_config *config, const dpo_run_confi
         if (dpo_json_type_of(p) != DPO_JSON_TEXT)
             return DPO_FAIL(DPO_EUSAGE, "evaluate.prompts: holds %s, expected a list of texts",
                             dpo_json_type_name(dpo_json_type_of(p)));
-    if (run->evaluate.prompts != NULL &&
-        dpo_json_type_of(run->evaluate.prompts) != DPO_JSON_ARRAY)
+    if (run->evaluate.prompts != NULL && dpo_json_type_of(run->evaluate.prompts) != DPO_JSON_ARRAY)
         return DPO_FAIL(DPO_EUSAGE, "evaluate.prompts: is %s, expected a list of texts",
                         dpo_json_type_name(dpo_json_type_of(run->evaluate.prompts)));
     return DPO_OK;
@@ -194,9 +193,10 @@ static dpo_status check_generation(const dpo_config *config, const dpo_run_confi
     for (int i = 0; i < N_FIELDS; i++)
         if (strncmp(fields[i].path, "generate.", 9) == 0 &&
             dpo_config_is_given(config, fields[i].path))
-            return DPO_FAIL(DPO_EUSAGE,
-                            "%s: has no effect without evaluate.prompts; give some, or leave it out",
-                            fields[i].path);
+            return DPO_FAIL(
+                DPO_EUSAGE,
+                "%s: has no effect without evaluate.prompts; give some, or leave it out",
+                fields[i].path);
     return DPO_OK;
 }
 

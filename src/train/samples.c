@@ -17,8 +17,9 @@ static dpo_status render_chat(const dpo_sampler *s, const char *prompt, dpo_buff
     dpo_json *message = NULL;
 
     if (s->chat_template == NULL)
-        return DPO_FAIL(DPO_EUSAGE, "generate.chat: the model has no chat template; leave it out, or "
-                                    "give one with data.chat_template");
+        return DPO_FAIL(DPO_EUSAGE,
+                        "generate.chat: the model has no chat template; leave it out, or "
+                        "give one with data.chat_template");
     DPO_TRY(dpo_json_new_array(&messages));
     dpo_status status = dpo_json_new_object(&message);
 
@@ -43,8 +44,8 @@ static dpo_status encode_prompt(const dpo_sampler *s, const char *prompt, dpo_bu
         chat ? render_chat(s, prompt, &text) : dpo_buffer_append_text(&text, prompt);
 
     if (status == DPO_OK)
-        status = dpo_tokenizer_encode(s->tokenizer, dpo_buffer_text(&text), text.size_bytes, !chat,
-                                      ids);
+        status =
+            dpo_tokenizer_encode(s->tokenizer, dpo_buffer_text(&text), text.size_bytes, !chat, ids);
     dpo_buffer_destroy(&text);
     if (status == DPO_OK && ids->size_bytes == 0)
         return DPO_FAIL(DPO_EUSAGE, "prompt: has no tokens; give some text");
@@ -78,7 +79,8 @@ static dpo_status continue_ids(const dpo_sampler *s, uint32_t sequence, const dp
     int32_t *tokens;
 
     if (n_prompt >= context)
-        return DPO_FAIL(DPO_EUSAGE, "prompt: has %lld tokens, the model's context is %lld; shorten it",
+        return DPO_FAIL(DPO_EUSAGE,
+                        "prompt: has %lld tokens, the model's context is %lld; shorten it",
                         (long long)n_prompt, (long long)context);
     DPO_TRY(DPO_NEW(tokens, sampling.max_new_tokens));
     dpo_status status =
@@ -126,8 +128,7 @@ dpo_status dpo_sampler_run(const dpo_sampler *sampler, int64_t n_prompts,
     dpo_status status = DPO_OK;
 
     for (int64_t i = 0; i < n_prompts && status == DPO_OK; i++)
-        if (i % size == rank)
-            status = continue_prompt(sampler, (uint32_t)i, prompts[i], &texts[i]);
+        if (i % size == rank) status = continue_prompt(sampler, (uint32_t)i, prompts[i], &texts[i]);
     DPO_TRY(dpo_agree(sampler->grid, status));
     for (int64_t i = 0; i < n_prompts; i++)
         DPO_TRY(share(sampler->grid, (int)(i % size), &texts[i]));
@@ -190,10 +191,10 @@ dpo_status dpo_samples_write(dpo_session *session, int64_t step)
         prompts[i] = dpo_json_text(item);
     status = dpo_sampler_run(&sampler, n_prompts, prompts, texts);
     if (status == DPO_OK)
-        status = dpo_agree(session->grid,
-                           write_samples(session, step, n_prompts, prompts, texts));
+        status = dpo_agree(session->grid, write_samples(session, step, n_prompts, prompts, texts));
 done:
-    for (int64_t i = 0; texts != NULL && i < n_prompts; i++) dpo_buffer_destroy(&texts[i]);
+    for (int64_t i = 0; texts != NULL && i < n_prompts; i++)
+        dpo_buffer_destroy(&texts[i]);
     dpo_free(texts);
     dpo_free(prompts);
     return status;

@@ -47,7 +47,8 @@ static dpo_status check_given(const dpo_run_config *run, unsigned sets)
     for (int set = 0; set < DPO_N_SETS; set++)
         has_data = has_data || ((sets & (1u << set)) && sources_of(run, (dpo_set)set) != NULL);
     if (!has_data)
-        return DPO_FAIL(DPO_EUSAGE, "data.train: is required; name a preference file (--data FILE)");
+        return DPO_FAIL(DPO_EUSAGE,
+                        "data.train: is required; name a preference file (--data FILE)");
     return DPO_OK;
 }
 
@@ -83,8 +84,8 @@ static dpo_status prepare_options(const dpo_session *session, dpo_set set,
                                      .max_length = run->data.max_length,
                                      .truncation = (dpo_truncation)run->data.truncation,
                                      .empty = (dpo_empty)run->data.empty};
-    DPO_TRY(dpo_sources_read(set_table[set].key, sources_of(run, set), sources,
-                             &options->n_sources));
+    DPO_TRY(
+        dpo_sources_read(set_table[set].key, sources_of(run, set), sources, &options->n_sources));
     options->sources = *sources;
     return DPO_OK;
 }

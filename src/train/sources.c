@@ -15,7 +15,8 @@ static dpo_status check_members(const char *key, const dpo_json *object)
     for (const dpo_json *m = dpo_json_first(object); m != NULL; m = dpo_json_next(m)) {
         int i = 0;
 
-        while (i < N_KNOWN && strcmp(known[i], dpo_json_key(m)) != 0) i++;
+        while (i < N_KNOWN && strcmp(known[i], dpo_json_key(m)) != 0)
+            i++;
         if (i == N_KNOWN)
             return dpo_unknown_name(key, "member of a source", dpo_json_key(m), known, N_KNOWN);
     }
@@ -40,8 +41,9 @@ static dpo_status read_source(const char *key, const dpo_json *value, dpo_data_s
         return DPO_EUSAGE;
     }
     if (dpo_json_type_of(value) != DPO_JSON_TEXT)
-        return DPO_FAIL(DPO_EUSAGE, "%s: is %s, expected a path, an object with \"path\", or a list "
-                                    "of these",
+        return DPO_FAIL(DPO_EUSAGE,
+                        "%s: is %s, expected a path, an object with \"path\", or a list "
+                        "of these",
                         key, dpo_json_type_name(dpo_json_type_of(value)));
     source->path = dpo_json_text(value);
     return DPO_OK;

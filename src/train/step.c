@@ -105,8 +105,8 @@ static void reduce(dpo_step *step, step_sums *sums, dpo_step_numbers *numbers)
     double vector[N_STEP_SUMS];
 
     dpo_reduce_scatter_f32(grid, DPO_DATA, n, gradients);
-    double squares = dpo_clip_sum_of_squares(dpo_range_length(step->slice),
-                                             gradients + step->slice.begin);
+    double squares =
+        dpo_clip_sum_of_squares(dpo_range_length(step->slice), gradients + step->slice.begin);
 
     sums->n_not_finite = !isfinite(squares) || !isfinite(sums->loss);
     sums->n_stops = dpo_stop_requested();

@@ -31,13 +31,13 @@ typedef struct {
     dpo_schedule schedule;
     int64_t n_steps;
     int64_t steps_per_epoch;
-    dpo_json *config;          /* resolved */
+    dpo_json *config; /* resolved */
     char *checkpoint_folder;
     dpo_checkpoint_state state;
-    dpo_report report;         /* metrics.jsonl and the log */
-    int64_t saved_step;        /* of the newest checkpoint; -1: none */
-    int64_t evaluated_step;    /* of the newest evaluation; -1: none */
-    bool stopped;              /* by a signal */
+    dpo_report report;      /* metrics.jsonl and the log */
+    int64_t saved_step;     /* of the newest checkpoint; -1: none */
+    int64_t evaluated_step; /* of the newest evaluation; -1: none */
+    bool stopped;           /* by a signal */
 } trainer;
 
 static dpo_status make_optimizer(trainer *t)
@@ -49,17 +49,15 @@ static dpo_status make_optimizer(trainer *t)
     dpo_range *decays;
     int64_t n_decays = 0;
 
-    t->step.slice =
-        dpo_range_of_part(parameters->n_elements, dpo_grid_size(t->grid, DPO_DATA),
-                          dpo_grid_rank(t->grid, DPO_DATA));
+    t->step.slice = dpo_range_of_part(parameters->n_elements, dpo_grid_size(t->grid, DPO_DATA),
+                                      dpo_grid_rank(t->grid, DPO_DATA));
     DPO_TRY(DPO_NEW(decays, parameters->n_rows));
     for (int64_t i = 0; i < parameters->n_rows; i++) {
         const dpo_parameter *row = &parameters->row[i];
 
         if (row->decays) decays[n_decays++] = (dpo_range){row->offset, row->offset + row->count};
     }
-    dpo_status status =
-        dpo_adamw_create(&options, t->step.slice, n_decays, decays, &t->adamw);
+    dpo_status status = dpo_adamw_create(&options, t->step.slice, n_decays, decays, &t->adamw);
 
     dpo_free(decays);
     return status;
@@ -160,9 +158,8 @@ static dpo_status save(trainer *t)
     if (t->saved_step == t->state.step) return DPO_OK;
     (void)snprintf(name, sizeof name, "checkpoints/step-%08lld.h5", (long long)t->state.step);
     DPO_TRY(dpo_agree(t->grid, dpo_session_path(&t->session, name, &path)));
-    dpo_status status =
-        dpo_checkpoint_save(t->grid, path, t->session.source.folder, t->config, &t->state,
-                            t->session.model, t->step.slice, t->adamw);
+    dpo_status status = dpo_checkpoint_save(t->grid, path, t->session.source.folder, t->config,
+                                            &t->state, t->session.model, t->step.slice, t->adamw);
 
     if (status == DPO_OK) dpo_log_info("checkpoint %s", path);
     dpo_free(path);
@@ -238,7 +235,8 @@ static dpo_status run_step(trainer *t)
 static dpo_status run_steps(trainer *t)
 {
     if (t->run->evaluate.at_start && t->state.step == 0) DPO_TRY(evaluate(t));
-    while (t->state.step < t->n_steps && !t->stopped) DPO_TRY(run_step(t));
+    while (t->state.step < t->n_steps && !t->stopped)
+        DPO_TRY(run_step(t));
     return DPO_OK;
 }
 
@@ -264,17 +262,19 @@ static dpo_status finish(trainer *t)
 
 static dpo_status set_up(trainer *t)
 {
-    DPO_TRY(dpo_session_open(t->grid, t->run, 1u << DPO_SET_TRAIN | 1u << DPO_SET_EVAL,
-                             &t->session));
+    DPO_TRY(
+        dpo_session_open(t->grid, t->run, 1u << DPO_SET_TRAIN | 1u << DPO_SET_EVAL, &t->session));
     if (t->session.set[DPO_SET_TRAIN].store == NULL)
-        return DPO_FAIL(DPO_EUSAGE, "data.train: is required; name a preference file (--data FILE)");
+        return DPO_FAIL(DPO_EUSAGE,
+                        "data.train: is required; name a preference file (--data FILE)");
     if (dpo_token_store_n_examples(t->session.set[DPO_SET_TRAIN].store) == 0)
-        return DPO_FAIL(DPO_EDATA, "data.train: no example is left to train on (see the audit above "
-                                   "for what was dropped and why)");
+        return DPO_FAIL(DPO_EDATA,
+                        "data.train: no example is left to train on (see the audit above "
+                        "for what was dropped and why)");
     DPO_TRY(dpo_session_load(&t->session, true));
     DPO_TRY(dpo_agree(t->grid, plan_run(t)));
-    DPO_TRY(dpo_agree(t->grid, dpo_session_path(&t->session, "checkpoints",
-                                                &t->checkpoint_folder)));
+    DPO_TRY(
+        dpo_agree(t->grid, dpo_session_path(&t->session, "checkpoints", &t->checkpoint_folder)));
     DPO_TRY(resume(t));
     DPO_TRY(dpo_manifest_write(&t->session, t->config));
     return dpo_report_begin(t->grid, t->run, t->state.step, t->n_steps, t->steps_per_epoch,

@@ -55,13 +55,15 @@ static void reduce_scatter_and_all_gather_sum_every_length(void **state)
         float *values;
 
         ASSERT_OK(DPO_NEW(values, n));
-        for (int64_t i = 0; i < n; i++) values[i] = value_of(rank_of_world(), i);
+        for (int64_t i = 0; i < n; i++)
+            values[i] = value_of(rank_of_world(), i);
         dpo_reduce_scatter_f32(test_grid, DPO_DATA, n, values);
         dpo_all_gather_f32(test_grid, DPO_DATA, n, values);
         for (int64_t i = 0; i < n; i++) {
             float sum = 0.0f;
 
-            for (int r = 0; r < size_of_world(); r++) sum += value_of(r, i);
+            for (int r = 0; r < size_of_world(); r++)
+                sum += value_of(r, i);
             n_wrong += values[i] != sum;
         }
         dpo_free(values);
@@ -92,7 +94,8 @@ static void gathered_bytes_lie_in_rank_order(void **state)
     memset(local, 'a' + rank_of_world(), sizeof local);
     dpo_all_gather_bytes(test_grid, DPO_WORLD, n, local, all);
     for (int r = 0; r < size_of_world(); r++)
-        for (int64_t i = 0; i < r % 3; i++) wrong += all[at++] != 'a' + r;
+        for (int64_t i = 0; i < r % 3; i++)
+            wrong += all[at++] != 'a' + r;
     ASSERT_ALL(!wrong && all[at] == '\0');
 }
 

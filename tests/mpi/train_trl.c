@@ -68,8 +68,8 @@ static void configure(const dpo_json *golden, const run_case *c, const char *out
         "\"objective\": {\"beta\": %.17g}, \"batch\": {\"examples\": %.0f}, "
         "\"optimizer\": {\"lr\": %.17g, \"weight_decay\": %.17g, \"clip\": %.17g}, "
         "\"schedule\": {\"warmup\": %.0f}}",
-        source_folder(), out, c->golden, number_of(golden, "max_length"),
-        number_of(golden, "beta"), number_of(golden, "global_batch"), number_of(golden, "lr"),
+        source_folder(), out, c->golden, number_of(golden, "max_length"), number_of(golden, "beta"),
+        number_of(golden, "global_batch"), number_of(golden, "lr"),
         number_of(golden, "weight_decay"), number_of(golden, "max_grad_norm"),
         number_of(golden, "warmup_steps")));
     ASSERT_OK(dpo_config_create(fields, n_fields, &config));

@@ -32,7 +32,7 @@ static void an_unknown_name_is_refused_with_the_nearest(void **state)
 
     ASSERT_FAILS(dpo_objective_find("sigmod", &objective), DPO_EUSAGE, "did you mean \"sigmoid\"");
     assert_null(objective);
-    ASSERT_FAILS(dpo_objective_find("qwertz", &objective), DPO_EUSAGE, "known is for example");
+    ASSERT_FAILS(dpo_objective_find("qwertz", &objective), DPO_EUSAGE, "known are: sigmoid");
 }
 
 static void defaults_are_accepted_by_every_objective(void **state)

@@ -129,7 +129,7 @@ static void an_unknown_name_is_refused_with_the_nearest(void **state)
 
     ASSERT_FAILS(dpo_schedule_find("cosin", &kind), DPO_EUSAGE, "did you mean \"cosine\"");
     assert_null(kind);
-    ASSERT_FAILS(dpo_schedule_find("polynomial", &kind), DPO_EUSAGE, "known is for example");
+    ASSERT_FAILS(dpo_schedule_find("polynomial", &kind), DPO_EUSAGE, "known are: constant");
 }
 
 int main(void)

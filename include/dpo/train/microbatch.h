@@ -26,13 +26,13 @@
 
 /** A micro-batch under construction; its arrays are sized once. */
 typedef struct {
-    dpo_batch batch;      /**< for the model; its arrays lie in this micro-batch */
-    int64_t n_responses;  /**< responses in it */
-    int64_t *response;    /**< [n_responses] number in the token store */
-    int64_t *row_begin;   /**< [n_responses + 1] rows of each response */
-    int64_t max_tokens;   /**< capacity */
-    int64_t max_rows;     /**< capacity */
-    int32_t *token;       /**< owned, [max_tokens] */
+    dpo_batch batch;         /**< for the model; its arrays lie in this micro-batch */
+    int64_t n_responses;     /**< responses in it */
+    int64_t *response;       /**< [n_responses] number in the token store */
+    int64_t *row_begin;      /**< [n_responses + 1] rows of each response */
+    int64_t max_tokens;      /**< capacity */
+    int64_t max_rows;        /**< capacity */
+    int32_t *token;          /**< owned, [max_tokens] */
     int64_t *segment_begin;  /**< owned, [2 * max_rows + 1] */
     int64_t *segment_parent; /**< owned, [2 * max_rows] */
     int64_t *row;            /**< owned, [max_rows] */

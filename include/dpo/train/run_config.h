@@ -111,8 +111,8 @@ const dpo_field *dpo_run_config_fields(int *n_fields);
  * \param[in] command  DPO_FOR_... of the command that runs.
  * \errors{DPO_EUSAGE naming the keys}
  */
-DPO_MUST_CHECK dpo_status dpo_run_config_check(const dpo_config *config,
-                                               const dpo_run_config *run, unsigned command);
+DPO_MUST_CHECK dpo_status dpo_run_config_check(const dpo_config *config, const dpo_run_config *run,
+                                               unsigned command);
 
 /** The objective's parameters. \local */
 dpo_objective_params dpo_run_config_objective(const dpo_run_config *run);

@@ -36,14 +36,14 @@ typedef struct {
     double loss;           /**< before the update, nats */
     double reference_loss; /**< the same with the policy at the reference: ln 2 for sigmoid */
     double grad_norm;      /**< before clipping */
-    double n_tokens;       /**< prompt and response tokens of all responses, as TRL's num_tokens counts */
-    dpo_metric_sums sums;  /**< for dpo_metric_value() */
-    double imbalance;      /**< most loaded rank over the mean, as planned */
-    double step_s;         /**< wall-clock time of rank 0 */
-    double comm_s;         /**< of it in communication */
-    double rss_bytes;      /**< resident memory of all ranks together */
-    bool is_finite;        /**< loss and gradient of every rank */
-    bool must_stop;        /**< a signal asked a rank to stop */
+    double n_tokens; /**< prompt and response tokens of all responses, as TRL's num_tokens counts */
+    dpo_metric_sums sums; /**< for dpo_metric_value() */
+    double imbalance;     /**< most loaded rank over the mean, as planned */
+    double step_s;        /**< wall-clock time of rank 0 */
+    double comm_s;        /**< of it in communication */
+    double rss_bytes;     /**< resident memory of all ranks together */
+    bool is_finite;       /**< loss and gradient of every rank */
+    bool must_stop;       /**< a signal asked a rank to stop */
 } dpo_step_numbers;
 
 /**

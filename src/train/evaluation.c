@@ -40,7 +40,9 @@ dpo_status dpo_evaluation_run(dpo_session *session, dpo_set set, const dpo_objec
     dpo_batch_plan *plan;
 
     *evaluation = (dpo_evaluation){0};
-    DPO_TRY(dpo_agree(session->grid, dpo_session_plan(session, set, batch_examples, false, &plan)));
+    DPO_TRY(
+        dpo_agree(session->grid, dpo_session_plan(session, dpo_token_store_n_examples(data->store),
+                                                  data->costs, batch_examples, false, &plan)));
     int64_t n_steps = dpo_batch_plan_steps_per_epoch(plan);
 
     for (int64_t step = 0; step < n_steps; step++) {

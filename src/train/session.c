@@ -277,11 +277,11 @@ static void set_cost_weights(const dpo_model_config *m, dpo_batch_plan_options *
     options->cost_of_pair = 2.0 * (double)m->n_layers * heads;
 }
 
-dpo_status dpo_session_plan(const dpo_session *session, dpo_set set, int64_t batch_examples,
-                            bool shuffle, dpo_batch_plan **plan)
+dpo_status dpo_session_plan(const dpo_session *session, int64_t n_examples,
+                            const dpo_example_cost *costs, int64_t batch_examples, bool shuffle,
+                            dpo_batch_plan **plan)
 {
-    const dpo_data_set *data = &session->set[set];
-    dpo_batch_plan_options options = {.n_examples = dpo_token_store_n_examples(data->store),
+    dpo_batch_plan_options options = {.n_examples = n_examples,
                                       .batch_examples = batch_examples,
                                       .budget_tokens = session->budget_tokens,
                                       .seed = (uint64_t)session->run->seed,
@@ -289,5 +289,5 @@ dpo_status dpo_session_plan(const dpo_session *session, dpo_set set, int64_t bat
                                       .data_size = dpo_grid_size(session->grid, DPO_DATA)};
 
     set_cost_weights(&session->model_config, &options);
-    return dpo_batch_plan_create(&options, data->costs, plan);
+    return dpo_batch_plan_create(&options, costs, plan);
 }

@@ -77,19 +77,20 @@ DPO_MUST_CHECK dpo_status dpo_session_load(dpo_session *session, bool trainable)
 void dpo_session_close(dpo_session *session);
 
 /**
- * Plans passes over a data set.
+ * Plans passes over examples under the session's token budget.
  *
  * \local
  * \param[in]  session         The session, after dpo_session_load().
- * \param[in]  set             Which data set.
+ * \param[in]  n_examples      >= 0.
+ * \param[in]  costs           [n_examples]; borrowed for the life of the plan.
  * \param[in]  batch_examples  Examples of a step, all ranks together.
  * \param[in]  shuffle         Another order each epoch, or the file's.
  * \param[out] plan            Owned by the caller; NULL on error.
  * \errors{DPO_ENOMEM}
  */
-DPO_MUST_CHECK dpo_status dpo_session_plan(const dpo_session *session, dpo_set set,
-                                           int64_t batch_examples, bool shuffle,
-                                           dpo_batch_plan **plan);
+DPO_MUST_CHECK dpo_status dpo_session_plan(const dpo_session *session, int64_t n_examples,
+                                           const dpo_example_cost *costs, int64_t batch_examples,
+                                           bool shuffle, dpo_batch_plan **plan);
 
 /** A path below the run's folder, owned by the caller; NULL on error. \local \errors{DPO_ENOMEM} */
 DPO_MUST_CHECK dpo_status dpo_session_path(const dpo_session *session, const char *name,

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "command.h"
@@ -7,7 +8,9 @@
 #include "dpo/base/log.h"
 #include "dpo/base/nearest.h"
 #include "dpo/base/version.h"
+#include "dpo/comm/binding.h"
 #include "dpo/comm/runtime.h"
+#include "dpo/math/engine.h"
 
 const dpo_command dpo_commands[] = {
     {"train", "[CONFIG] [options]",
@@ -85,6 +88,14 @@ static dpo_status run(dpo_grid *grid, int argc, char **argv)
     return run_command(grid, command, argc - 2, argv + 2);
 }
 
+/* Unless the user says how many threads a rank has, no processor gets two. */
+static void choose_threads(const dpo_grid *grid)
+{
+    dpo_binding binding = dpo_binding_of(grid);
+
+    if (getenv("OMP_NUM_THREADS") == NULL) dpo_engine_set_threads(dpo_binding_threads(&binding));
+}
+
 int main(int argc, char **argv)
 {
     dpo_grid *grid;
@@ -96,6 +107,7 @@ int main(int argc, char **argv)
         bool speaks = dpo_grid_rank(grid, DPO_WORLD) == 0;
 
         if (!speaks) dpo_log_set_level(DPO_LOG_SILENT);
+        choose_threads(grid);
         status = run(grid, argc, argv);
         if (status != DPO_OK && speaks) dpo_error_print(stderr, "mpidpo");
         dpo_grid_destroy(&grid);

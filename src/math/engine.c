@@ -103,3 +103,8 @@ int dpo_engine_n_threads(void)
 {
     return omp_get_max_threads();
 }
+
+void dpo_engine_set_threads(int n_threads)
+{
+    omp_set_num_threads(n_threads);
+}

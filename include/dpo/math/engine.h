@@ -30,4 +30,7 @@ DPO_MUST_CHECK dpo_status dpo_engine_use_kernels(const char *level);
 /** OpenMP threads of this rank, > 0. \local */
 int dpo_engine_n_threads(void);
 
+/** Sets the number of OpenMP threads of this rank, > 0; before any plan is made. \local */
+void dpo_engine_set_threads(int n_threads);
+
 #endif

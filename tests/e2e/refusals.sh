@@ -1,0 +1,106 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Wrong input: one clear message from rank 0, the exit code of its kind, no hang, nothing left behind, on 1, 2 and 4 ranks.
+. "$(dirname "$0")/lib.sh"
+
+head -n 8 "$TRAIN" >good.jsonl
+
+# refused N STATUS TEXT ARGS...: N ranks end with STATUS and one message that contains TEXT.
+refused() {
+    local n=$1 expected=$2 text=$3
+    shift 3
+    run timeout 60 env $MPIRUN -n "$n" "$MPIDPO" "$@"
+    assert_status "$expected"
+    assert_contains err "$text"
+    assert_equal "$(grep -c '^mpidpo: error: ' err)" 1 "messages of '$*' on $n ranks"
+}
+
+# everywhere STATUS TEXT ARGS...: the same on 1, 2 and 4 ranks.
+everywhere() {
+    local n
+    for n in 1 2 4; do refused "$n" "$@"; done
+}
+
+train() {
+    everywhere "$1" "$2" train --model "${MODEL_NOW:-$MODEL}" --data "${DATA_NOW:-good.jsonl}" --out out "${@:3}"
+    [[ ! -e out/model ]] || fail "a refused run left out/model"
+    rm -rf out
+}
+
+copy_model() {
+    rm -rf model
+    cp -r "$MODEL" model
+    chmod -R u+w model
+    MODEL_NOW=model
+}
+
+fact "command line and configuration"
+everywhere 64 'there is no command "trian"; did you mean "train"?' trian
+everywhere 64 'there is no option "--mdoel"; did you mean "--model"?' train --mdoel x
+train 64 'there is no configuration key "optimizer.rl"; did you mean "optimizer.lr"?' --set optimizer.rl=1
+train 64 'optimizer.lr is "fast", expected a number' --set optimizer.lr=fast
+everywhere 64 'does not use optimizer.lr' prepare --model "$MODEL" --data good.jsonl --out out --set optimizer.lr=1
+train 64 'train.steps and train.epochs' --set train.steps=2 --set train.epochs=1
+train 64 'objective.name: there is no objective "sigmod"' --set objective.name=sigmod
+train 64 'schedule.min_lr' --set schedule.min_lr=1e-9
+everywhere 64 'model: is required' train --data good.jsonl --out out
+everywhere 64 'out: is required' train --model "$MODEL" --data good.jsonl
+printf '{"data": {"max_lenght": 5}}' >bad.json
+everywhere 64 'did you mean "data.max_length"?' train bad.json
+printf '{"seed": 1,\n "seed" 2}' >bad.json
+everywhere 65 'bad.json, line 2' train bad.json
+
+fact "model folder"
+MODEL_NOW=nowhere train 74 'nowhere'
+copy_model
+rm model/model.safetensors
+train 74 'model.safetensors'
+copy_model
+truncate -s 500000 model/model.safetensors
+train 65 'model.safetensors'
+copy_model
+sed -i 's/"hidden_size": 64/"hidden_size": 128/' model/config.json
+train 65 'model.embed_tokens.weight'
+copy_model
+sed -i 's/LlamaForCausalLM/MambaForCausalLM/; s/"model_type": "llama"/"model_type": "mamba"/' model/config.json
+train 64 'mamba'
+copy_model
+sed -i 's/"type": "BPE"/"type": "Unigram"/' model/tokenizer.json
+train 65 'Unigram'
+copy_model
+printf '{%% frobnicate %%}' >model/chat_template.jinja
+train 65 'frobnicate'
+unset MODEL_NOW
+
+fact "preference data"
+DATA_NOW=nowhere.jsonl train 74 'nowhere.jsonl'
+{ head -n 5 good.jsonl; echo '{"prompt": "a", "chosen": '; tail -n 3 good.jsonl; } >bad.jsonl
+DATA_NOW=bad.jsonl train 65 'bad.jsonl, line 6'
+{ head -n 3 good.jsonl; echo '{"prompt": "a", "chosen": "b"}'; } >bad.jsonl
+DATA_NOW=bad.jsonl train 65 'bad.jsonl, line 4'
+{ head -n 6 good.jsonl; echo '{"prompt": "a", "chosen": "", "rejected": "b"}'; } >bad.jsonl
+DATA_NOW=bad.jsonl train 65 'bad.jsonl, line 7'
+printf '{"prompt": "%s", "chosen": "b", "rejected": "c"}\n' "$(printf 'word %.0s' {1..400})" >bad.jsonl
+DATA_NOW=bad.jsonl train 65 'bad.jsonl, line 1' --set data.max_length=64 --set data.truncation=error
+DATA_NOW=bad.jsonl train 65 'no example is left' --set data.max_length=64
+unset DATA_NOW
+
+fact "a cache of other weights"
+ranks 2 train --model "$MODEL" --data good.jsonl --out first --quiet
+copy_model
+cp first/model/model.safetensors model/model.safetensors
+train 64 'first/reference.h5' --set reference.cache=first/reference.h5
+unset MODEL_NOW
+
+fact "another run in the same folder"
+everywhere 64 'another objective.beta' train --model "$MODEL" --data good.jsonl --out first --set objective.beta=0.5
+
+fact "a file size limit, as a full disk would: nothing is half-written"
+for n in 1 2 4; do
+    run timeout 60 bash -c "ulimit -f 600; trap '' XFSZ; exec $MPIRUN -n $n '$MPIDPO' train --model '$MODEL' --data good.jsonl --out full"
+    assert_status 74
+    assert_equal "$(grep -c '^mpidpo: error: ' err)" 1 "messages on a full disk, $n ranks"
+    [[ -z $(find full -name '*.tmp-*') ]] || fail "temporary files are left: $(find full -name '*.tmp-*')"
+    [[ ! -e full/model/model.safetensors ]] || fail "a model was written"
+    rm -rf full
+done

@@ -4,45 +4,17 @@
  * moves by about 1e-6 when its micro-batch or thread count changes; the tolerances leave room for that and for
  * the other order of our f32 sums, which the optimizer carries from step to step.
  */
-#include <stdlib.h>
 #include <unistd.h>
 
 #include "dpo/base/json.h"
 #include "dpo/base/log.h"
-#include "dpo/train/run_config.h"
 #include "dpo/train/trainer.h"
-#include "mpi_test.h"
+#include "train_run.h"
 
 typedef struct {
     const char *golden;  /* folder with pairs.jsonl and sigmoid.json */
     const char *options; /* further keys, JSON */
 } run_case;
-
-static const char *source_folder(void)
-{
-    const char *folder = getenv("DPO_SOURCE_DIR");
-
-    assert_non_null(folder);
-    return folder;
-}
-
-/* A folder of this test that all ranks see. */
-static void make_scratch(char path[64])
-{
-    (void)snprintf(path, 64, "/tmp/mpidpo-trl.XXXXXX");
-    if (dpo_grid_rank(test_grid, DPO_WORLD) == 0) assert_non_null(mkdtemp(path));
-    dpo_broadcast(test_grid, DPO_WORLD, 0, 64, path);
-}
-
-static void remove_scratch(const char *path)
-{
-    char command[128];
-
-    dpo_barrier(test_grid, DPO_WORLD);
-    if (dpo_grid_rank(test_grid, DPO_WORLD) != 0) return;
-    (void)snprintf(command, sizeof command, "rm -rf %s", path);
-    assert_int_equal(system(command), 0);
-}
 
 static double number_of(const dpo_json *object, const char *key)
 {
@@ -53,32 +25,25 @@ static double number_of(const dpo_json *object, const char *key)
 }
 
 /* The run as TRL was set: order of the file, linear schedule, the recorded numbers. */
-static void configure(const dpo_json *golden, const run_case *c, const char *out,
-                      dpo_run_config *run)
+static void configure_as_recorded(const dpo_json *golden, const run_case *c, const char *out,
+                                  dpo_run_config *run)
 {
-    dpo_buffer text = {0};
-    dpo_config *config;
-    int n_fields;
-    const dpo_field *fields = dpo_run_config_fields(&n_fields);
+    dpo_buffer keys = {0};
+    dpo_buffer data = {0};
 
+    ASSERT_OK(dpo_buffer_printf(&data, "%s/pairs.jsonl", c->golden));
     ASSERT_OK(dpo_buffer_printf(
-        &text,
-        "{\"model\": \"%s/configs/stories260K\", \"out\": \"%s\", "
-        "\"data\": {\"train\": \"%s/pairs.jsonl\", \"shuffle\": false, \"max_length\": %.0f}, "
-        "\"objective\": {\"beta\": %.17g}, \"batch\": {\"examples\": %.0f}, "
-        "\"optimizer\": {\"lr\": %.17g, \"weight_decay\": %.17g, \"clip\": %.17g}, "
-        "\"schedule\": {\"warmup\": %.0f}}",
-        source_folder(), out, c->golden, number_of(golden, "max_length"), number_of(golden, "beta"),
-        number_of(golden, "global_batch"), number_of(golden, "lr"),
-        number_of(golden, "weight_decay"), number_of(golden, "max_grad_norm"),
-        number_of(golden, "warmup_steps")));
-    ASSERT_OK(dpo_config_create(fields, n_fields, &config));
-    ASSERT_OK(dpo_config_add_text(config, "test", dpo_buffer_text(&text)));
-    ASSERT_OK(dpo_config_add_text(config, "options", c->options));
-    ASSERT_OK(dpo_config_fill(config, run));
-    ASSERT_OK(dpo_run_config_check(config, run, DPO_FOR_TRAIN));
-    dpo_config_destroy(&config);
-    dpo_buffer_destroy(&text);
+        &keys,
+        "{\"data\": {\"max_length\": %.0f}, \"objective\": {\"beta\": %.17g}, "
+        "\"batch\": {\"examples\": %.0f}, \"schedule\": {\"warmup\": %.0f}, "
+        "\"optimizer\": {\"lr\": %.17g, \"weight_decay\": %.17g, \"clip\": %.17g}}",
+        number_of(golden, "max_length"), number_of(golden, "beta"),
+        number_of(golden, "global_batch"), number_of(golden, "warmup_steps"),
+        number_of(golden, "lr"), number_of(golden, "weight_decay"),
+        number_of(golden, "max_grad_norm")));
+    configure(dpo_buffer_text(&keys), c->options, dpo_buffer_text(&data), out, run);
+    dpo_buffer_destroy(&keys);
+    dpo_buffer_destroy(&data);
 }
 
 static void compare(const dpo_json *ours, const dpo_json *theirs, const char *key, double relative,
@@ -136,12 +101,12 @@ static void run_equals_trl(const run_case *c)
     char golden_path[512];
     char out[64];
     dpo_json *golden;
-    dpo_run_config run = {0};
+    dpo_run_config run;
 
     (void)snprintf(golden_path, sizeof golden_path, "%s/sigmoid.json", c->golden);
     ASSERT_OK(dpo_json_read_file(golden_path, DPO_JSON_STRICT, &golden));
     make_scratch(out);
-    configure(golden, c, out, &run);
+    configure_as_recorded(golden, c, out, &run);
     dpo_log_set_level(DPO_LOG_SILENT);
     ASSERT_OK(dpo_train(test_grid, &run));
     compare_all(out, golden);

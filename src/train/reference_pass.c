@@ -138,10 +138,11 @@ static dpo_status open_cache(dpo_session *session, const dpo_data_set *data, con
 
     if (status == DPO_OK) status = DPO_NEW(n_tokens, n);
     status = dpo_agree(session->grid, status);
+    if (status == DPO_OK)
+        status = dpo_reference_digests(session->grid, data->store, digests, n_tokens);
     if (status == DPO_OK) {
         const dpo_reference_wanted wanted = {n, digests, n_tokens};
 
-        dpo_reference_digests(session->grid, data->store, digests, n_tokens);
         status = dpo_reference_cache_open(session->grid, path, &key, &wanted, cache);
     }
     dpo_free(digests);

@@ -8,9 +8,6 @@
 #include "dpo/base/log.h"
 #include "dpo/comm/collective.h"
 
-/* Examples planned together, per data-parallel rank: enough to fill micro-batches evenly. */
-enum { EXAMPLES_PER_RANK = 64 };
-
 static void run_step(dpo_session *session, const dpo_data_set *data, const dpo_batch_plan *plan,
                      const dpo_objective *objective, const dpo_objective_params *params,
                      dpo_evaluation *evaluation)
@@ -35,14 +32,11 @@ dpo_status dpo_evaluation_run(dpo_session *session, dpo_set set, const dpo_objec
                               const dpo_objective_params *params, dpo_evaluation *evaluation)
 {
     const dpo_data_set *data = &session->set[set];
-    int64_t batch_examples = (int64_t)EXAMPLES_PER_RANK * dpo_grid_size(session->grid, DPO_DATA);
     double begin_s = dpo_clock_s();
     dpo_batch_plan *plan;
 
     *evaluation = (dpo_evaluation){0};
-    DPO_TRY(
-        dpo_agree(session->grid, dpo_session_plan(session, dpo_token_store_n_examples(data->store),
-                                                  data->costs, batch_examples, false, &plan)));
+    DPO_TRY(dpo_agree(session->grid, dpo_session_plan(session, set, &plan)));
     int64_t n_steps = dpo_batch_plan_steps_per_epoch(plan);
 
     for (int64_t step = 0; step < n_steps; step++) {

@@ -8,119 +8,120 @@
 #include "dpo/base/memory.h"
 #include "dpo/data/reference_cache.h"
 
-/* Examples of a data-parallel rank between two commits: what a killed job may lose. */
+/* Examples of a rank between two commits: what a killed job may lose. */
 enum { EXAMPLES_PER_RANK = 64 };
 
-/*
- * What the cache lacks: the examples with a missing response, in the order of the token store.
- * Invariant: is_missing[r] says whether response r is put by whoever computes its example.
- */
+/* A pass under way. Invariant: is_missing[r] says whether response r has to be computed and put. */
 typedef struct {
-    int64_t n_examples;
-    int64_t *example;        /* owned, [n_examples] */
-    dpo_example_cost *costs; /* owned, [n_examples] */
-    bool *is_missing;        /* owned, [responses of the token store] */
-    int64_t *batch;          /* owned, [n_examples] scratch: a micro-batch's examples */
-} missing_work;
+    dpo_session *session;
+    const dpo_token_store *store;
+    dpo_reference_cache *cache;
+    dpo_batch_plan *plan; /* owned */
+    bool *is_missing;     /* owned, [responses of the token store] */
+    int64_t n_missing;
+} reference_pass;
 
-static void work_destroy(missing_work *work)
+static dpo_status pass_create(dpo_session *session, dpo_set set, dpo_reference_cache *cache,
+                              reference_pass *p)
 {
-    dpo_free(work->example);
-    dpo_free(work->costs);
-    dpo_free(work->is_missing);
-    dpo_free(work->batch);
-    *work = (missing_work){0};
+    const int64_t *missing;
+
+    *p = (reference_pass){.session = session, .store = session->set[set].store, .cache = cache};
+    missing = dpo_reference_cache_missing(cache, &p->n_missing);
+    DPO_TRY(DPO_NEW(p->is_missing, dpo_token_store_n_responses(p->store)));
+    for (int64_t i = 0; i < p->n_missing; i++)
+        p->is_missing[missing[i]] = true;
+    return dpo_session_plan(session, set, &p->plan);
 }
 
-static bool has_missing(const missing_work *work, dpo_range responses)
+static void pass_destroy(reference_pass *p)
 {
-    for (int64_t r = responses.begin; r < responses.end; r++)
-        if (work->is_missing[r]) return true;
+    dpo_batch_plan_destroy(&p->plan);
+    dpo_free(p->is_missing);
+}
+
+static bool has_missing(const reference_pass *p, int64_t n_examples, const int64_t *examples)
+{
+    for (int64_t i = 0; i < n_examples; i++) {
+        dpo_range responses = dpo_token_store_responses(p->store, examples[i]);
+
+        for (int64_t r = responses.begin; r < responses.end; r++)
+            if (p->is_missing[r]) return true;
+    }
     return false;
 }
 
-static dpo_status find_work(const dpo_data_set *data, const dpo_reference_cache *cache,
-                            missing_work *work)
+/* A micro-batch is computed whole, as training will, and what was missing of it is put. */
+static dpo_status run_micro_batch(reference_pass *p, int64_t n_examples, const int64_t *examples)
 {
-    int64_t n = dpo_token_store_n_examples(data->store);
-    int64_t n_missing;
-    const int64_t *missing = dpo_reference_cache_missing(cache, &n_missing);
-
-    *work = (missing_work){0};
-    DPO_TRY(DPO_NEW(work->example, n));
-    DPO_TRY(DPO_NEW(work->costs, n));
-    DPO_TRY(DPO_NEW(work->batch, n));
-    DPO_TRY(DPO_NEW(work->is_missing, dpo_token_store_n_responses(data->store)));
-    for (int64_t i = 0; i < n_missing; i++)
-        work->is_missing[missing[i]] = true;
-    for (int64_t x = 0; x < n; x++) {
-        if (!has_missing(work, dpo_token_store_responses(data->store, x))) continue;
-        work->example[work->n_examples] = x;
-        work->costs[work->n_examples++] = data->costs[x];
-    }
-    return DPO_OK;
-}
-
-/* This rank's micro-batches of one piece: computes, and puts what is missing. */
-static dpo_status run_piece(dpo_session *session, const dpo_token_store *store,
-                            const dpo_batch_plan *plan, missing_work *work,
-                            dpo_reference_cache *cache)
-{
-    dpo_pass *pass = &session->pass;
+    dpo_pass *pass = &p->session->pass;
     const dpo_microbatch *m = &pass->microbatch;
-    int rank = dpo_grid_rank(session->grid, DPO_DATA);
 
-    for (int64_t i = 0; i < dpo_batch_plan_n_micro_batches(plan, rank); i++) {
-        int64_t n;
-        const int64_t *chosen = dpo_batch_plan_micro_batch(plan, rank, i, &n);
-
-        for (int64_t k = 0; k < n; k++)
-            work->batch[k] = work->example[chosen[k]];
-        dpo_pass_forward(pass, store, n, work->batch);
-        for (int64_t r = 0; r < m->n_responses; r++)
-            if (work->is_missing[m->response[r]])
-                DPO_TRY(dpo_reference_cache_put(cache, m->response[r],
-                                                pass->row_logp + m->row_begin[r]));
-    }
+    if (!has_missing(p, n_examples, examples)) return DPO_OK;
+    dpo_pass_forward(pass, p->store, n_examples, examples);
+    for (int64_t i = 0; i < m->n_responses; i++)
+        if (p->is_missing[m->response[i]])
+            DPO_TRY(dpo_reference_cache_put(p->cache, m->response[i],
+                                            pass->row_logp + m->row_begin[i]));
     return DPO_OK;
 }
 
-static dpo_status run_pieces(dpo_session *session, const dpo_token_store *store,
-                             dpo_batch_plan *plan, missing_work *work, dpo_reference_cache *cache)
+/* This rank's micro-batches of one planned step. */
+static dpo_status run_step(reference_pass *p, int64_t step)
 {
-    int64_t n_pieces = dpo_batch_plan_steps_per_epoch(plan);
-    double begin_s = dpo_clock_s();
+    int rank = dpo_grid_rank(p->session->grid, DPO_DATA);
 
-    for (int64_t piece = 0; piece < n_pieces; piece++) {
-        dpo_batch_plan_run(plan, piece);
-        dpo_status status = run_piece(session, store, plan, work, cache);
+    dpo_batch_plan_run(p->plan, step);
+    for (int64_t i = 0; i < dpo_batch_plan_n_micro_batches(p->plan, rank); i++) {
+        int64_t n;
+        const int64_t *examples = dpo_batch_plan_micro_batch(p->plan, rank, i, &n);
 
-        DPO_TRY(dpo_reference_cache_commit(session->grid, status, cache));
-        dpo_log_live("reference log-probs %lld/%lld", (long long)(piece + 1), (long long)n_pieces);
+        DPO_TRY(run_micro_batch(p, n, examples));
     }
-    dpo_log_info("reference log-probs of %lld examples computed in %.1f s",
-                 (long long)work->n_examples, dpo_clock_s() - begin_s);
     return DPO_OK;
 }
 
-static dpo_status fill(dpo_session *session, const dpo_data_set *data, const char *path,
+static dpo_status run_steps(reference_pass *p)
+{
+    const dpo_grid *grid = p->session->grid;
+    int64_t n_steps = dpo_batch_plan_steps_per_epoch(p->plan);
+    int64_t piece = (int64_t)EXAMPLES_PER_RANK * dpo_grid_size(grid, DPO_DATA);
+    int64_t n_uncommitted = 0;
+    dpo_status status = DPO_OK;
+
+    for (int64_t step = 0; step < n_steps; step++) {
+        int64_t n_examples;
+
+        if (status == DPO_OK) status = run_step(p, step);
+        (void)dpo_batch_plan_examples(p->plan, &n_examples);
+        n_uncommitted += n_examples;
+        if (n_uncommitted < piece && step < n_steps - 1) continue;
+        DPO_TRY(dpo_reference_cache_commit(grid, status, p->cache));
+        n_uncommitted = 0;
+        dpo_log_live("reference log-probs, batch %lld/%lld", (long long)(step + 1),
+                     (long long)n_steps);
+    }
+    return DPO_OK;
+}
+
+static dpo_status fill(dpo_session *session, dpo_set set, const char *path,
                        dpo_reference_cache *cache)
 {
-    int64_t batch_examples = (int64_t)EXAMPLES_PER_RANK * dpo_grid_size(session->grid, DPO_DATA);
-    missing_work work;
-    dpo_batch_plan *plan = NULL;
-    dpo_status status = find_work(data, cache, &work);
+    double begin_s = dpo_clock_s();
+    reference_pass p;
+    dpo_status status = dpo_agree(session->grid, pass_create(session, set, cache, &p));
 
-    if (status == DPO_OK && work.n_examples == 0)
-        dpo_log_info("reference log-probs: all found in %s", path);
-    if (status == DPO_OK && work.n_examples > 0)
-        status =
-            dpo_session_plan(session, work.n_examples, work.costs, batch_examples, false, &plan);
-    status = dpo_agree(session->grid, status);
-    if (status == DPO_OK && plan != NULL)
-        status = run_pieces(session, data->store, plan, &work, cache);
-    dpo_batch_plan_destroy(&plan);
-    work_destroy(&work);
+    if (status == DPO_OK && p.n_missing == 0)
+        dpo_log_info("reference log-probs: all %lld found in %s",
+                     (long long)dpo_token_store_n_responses(p.store), path);
+    if (status == DPO_OK && p.n_missing > 0) {
+        status = run_steps(&p);
+        if (status == DPO_OK)
+            dpo_log_info("reference log-probs: %lld of %lld computed in %.1f s, kept in %s",
+                         (long long)p.n_missing, (long long)dpo_token_store_n_responses(p.store),
+                         dpo_clock_s() - begin_s, path);
+    }
+    pass_destroy(&p);
     return status;
 }
 
@@ -156,7 +157,7 @@ dpo_status dpo_reference_pass(dpo_session *session, dpo_set set, const char *pat
     dpo_reference_cache *cache = NULL;
     dpo_status status = open_cache(session, data, path, &cache);
 
-    if (status == DPO_OK) status = fill(session, data, path, cache);
+    if (status == DPO_OK) status = fill(session, set, path, cache);
     if (status == DPO_OK)
         status = dpo_agree(session->grid,
                            DPO_NEW(data->reference_logp, dpo_token_store_n_responses(data->store)));

@@ -14,6 +14,8 @@
 
 /* Enough rows for the matmuls to run at their peak, little enough to stay in memory. */
 enum { DEFAULT_BUDGET_TOKENS = 2048 };
+/* Examples of a rank that evaluation plans together: enough to fill micro-batches evenly. */
+enum { EVAL_EXAMPLES = 64 };
 /* Logits kept from forward to backward save a product; beyond this they are computed again. */
 static const int64_t logits_budget_bytes = 384LL << 20;
 
@@ -277,17 +279,20 @@ static void set_cost_weights(const dpo_model_config *m, dpo_batch_plan_options *
     options->cost_of_pair = 2.0 * (double)m->n_layers * heads;
 }
 
-dpo_status dpo_session_plan(const dpo_session *session, int64_t n_examples,
-                            const dpo_example_cost *costs, int64_t batch_examples, bool shuffle,
-                            dpo_batch_plan **plan)
+dpo_status dpo_session_plan(const dpo_session *session, dpo_set set, dpo_batch_plan **plan)
 {
-    dpo_batch_plan_options options = {.n_examples = n_examples,
-                                      .batch_examples = batch_examples,
-                                      .budget_tokens = session->budget_tokens,
-                                      .seed = (uint64_t)session->run->seed,
-                                      .shuffle = shuffle,
-                                      .data_size = dpo_grid_size(session->grid, DPO_DATA)};
+    const dpo_run_config *run = session->run;
+    const dpo_data_set *data = &session->set[set];
+    int data_size = dpo_grid_size(session->grid, DPO_DATA);
+    bool is_train = set == DPO_SET_TRAIN;
+    dpo_batch_plan_options options = {
+        .n_examples = dpo_token_store_n_examples(data->store),
+        .batch_examples = is_train ? run->batch.examples : (int64_t)EVAL_EXAMPLES * data_size,
+        .budget_tokens = session->budget_tokens,
+        .seed = (uint64_t)run->seed,
+        .shuffle = is_train && run->data.shuffle,
+        .data_size = data_size};
 
     set_cost_weights(&session->model_config, &options);
-    return dpo_batch_plan_create(&options, costs, plan);
+    return dpo_batch_plan_create(&options, data->costs, plan);
 }

@@ -66,11 +66,9 @@ static dpo_status make_optimizer(trainer *t)
 static dpo_status plan_run(trainer *t)
 {
     const dpo_run_config *run = t->run;
-    const dpo_data_set *data = &t->session.set[DPO_SET_TRAIN];
     const dpo_schedule_kind *kind;
 
-    DPO_TRY(dpo_session_plan(&t->session, dpo_token_store_n_examples(data->store), data->costs,
-                             run->batch.examples, run->data.shuffle, &t->plan));
+    DPO_TRY(dpo_session_plan(&t->session, DPO_SET_TRAIN, &t->plan));
     t->steps_per_epoch = dpo_batch_plan_steps_per_epoch(t->plan);
     t->n_steps = run->train.steps > 0 ? run->train.steps : run->train.epochs * t->steps_per_epoch;
     DPO_TRY(dpo_schedule_find(run->schedule.name, &kind));

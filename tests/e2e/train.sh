@@ -26,7 +26,7 @@ done
 fact "a second run with another beta reuses data and reference"
 ranks 2 train "${options[@]}" --out b --set objective.beta=0.3 --set reference.cache=a/reference.h5 2>log
 assert_contains log 'a/reference.h5'
-assert_lacks log 'examples computed'
+assert_lacks log 'computed in'
 
 fact "a finished run has nothing to do, and says so"
 ranks 2 train "${options[@]}" --out a --set checkpoint.every=2 2>log

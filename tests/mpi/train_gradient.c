@@ -22,8 +22,8 @@ typedef struct {
 static void open_session(const char *keys, const char *out, dpo_run_config *run,
                          dpo_session *session)
 {
-    configure("{\"batch\": {\"examples\": 24}}", keys, DPO_TEST_DATA "/trl-stories/pairs.jsonl", out,
-              run);
+    configure("{\"batch\": {\"examples\": 24}}", keys, DPO_TEST_DATA "/trl-stories/pairs.jsonl",
+              out, run);
     dpo_log_set_level(DPO_LOG_SILENT);
     ASSERT_OK(dpo_session_open(test_grid, run, 1u << DPO_SET_TRAIN, session));
     ASSERT_OK(dpo_session_load(session, true));
@@ -67,7 +67,6 @@ static void one_by_one(dpo_session *session, const dpo_objective *objective, res
 /* One step of the program itself, at learning rate 0. */
 static void as_a_step(dpo_session *session, const dpo_objective *objective, result *r)
 {
-    const dpo_data_set *data = &session->set[DPO_SET_TRAIN];
     const dpo_adamw_options options = {0.9, 0.999, 1e-8, 0.0};
     int64_t n = dpo_model_parameters(session->model)->n_elements;
     dpo_step step = {.session = session,
@@ -77,7 +76,7 @@ static void as_a_step(dpo_session *session, const dpo_objective *objective, resu
                                                 dpo_grid_rank(test_grid, DPO_DATA))};
     dpo_step_numbers numbers;
 
-    ASSERT_OK(dpo_session_plan(session, N_EXAMPLES, data->costs, N_EXAMPLES, false, &step.plan));
+    ASSERT_OK(dpo_session_plan(session, DPO_SET_TRAIN, &step.plan));
     ASSERT_OK(dpo_adamw_create(&options, step.slice, 0, NULL, &step.adamw));
     dpo_step_run(&step, 0, 0.0, &numbers);
     dpo_all_gather_f32(test_grid, DPO_DATA, n, dpo_model_gradients(session->model));

@@ -77,20 +77,18 @@ DPO_MUST_CHECK dpo_status dpo_session_load(dpo_session *session, bool trainable)
 void dpo_session_close(dpo_session *session);
 
 /**
- * Plans passes over examples under the session's token budget.
+ * Plans the passes over a data set: the training set in the batches of the run, the evaluation set in its own
+ * order. The reference pass follows the same plan, so that where the reference is the policy both are
+ * computed in the same micro-batches and have the same bits.
  *
  * \local
- * \param[in]  session         The session, after dpo_session_load().
- * \param[in]  n_examples      >= 0.
- * \param[in]  costs           [n_examples]; borrowed for the life of the plan.
- * \param[in]  batch_examples  Examples of a step, all ranks together.
- * \param[in]  shuffle         Another order each epoch, or the file's.
- * \param[out] plan            Owned by the caller; NULL on error.
+ * \param[in]  session  The session, after dpo_session_load().
+ * \param[in]  set      Which data set.
+ * \param[out] plan     Owned by the caller; NULL on error.
  * \errors{DPO_ENOMEM}
  */
-DPO_MUST_CHECK dpo_status dpo_session_plan(const dpo_session *session, int64_t n_examples,
-                                           const dpo_example_cost *costs, int64_t batch_examples,
-                                           bool shuffle, dpo_batch_plan **plan);
+DPO_MUST_CHECK dpo_status dpo_session_plan(const dpo_session *session, dpo_set set,
+                                           dpo_batch_plan **plan);
 
 /** A path below the run's folder, owned by the caller; NULL on error. \local \errors{DPO_ENOMEM} */
 DPO_MUST_CHECK dpo_status dpo_session_path(const dpo_session *session, const char *name,

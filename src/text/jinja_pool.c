@@ -27,8 +27,7 @@ static dpo_status add_block(jinja_pool *pool, int64_t need_bytes, jinja_pool_blo
                         "%s: needs more than %d MiB; the template or the conversation is broken",
                         pool->source, LIMIT_BYTES >> 20);
     block = dpo_memory_get(capacity + (int64_t)sizeof *block, 1);
-    if (block == NULL)
-        return dpo_memory_failed(capacity, 1, __FILE__, __LINE__);
+    if (block == NULL) return dpo_memory_failed(capacity, 1, __FILE__, __LINE__);
     block->capacity_bytes = capacity;
     block->next = pool->blocks;
     pool->blocks = block;

@@ -25,9 +25,11 @@ static double llama3_frequency(const dpo_rotary_options *options, double frequen
     return frequency * (kept + (1.0 - kept) / options->factor);
 }
 
+/* 1 / theta^(2i/E), rounded to f32 at every operation, as in the pretraining of the models. */
 static double frequency_of_pair(const dpo_rotary_options *options, int64_t pair)
 {
-    double frequency = pow(options->theta, -2.0 * (double)pair / (double)options->head_dim);
+    float exponent = (float)(2 * pair) / (float)options->head_dim;
+    double frequency = (double)(1.0f / (float)pow(options->theta, (double)exponent));
 
     switch (options->scaling) {
     case DPO_ROPE_LINEAR:
@@ -62,11 +64,13 @@ dpo_status dpo_rotary_create(const dpo_rotary_options *options, dpo_rotary **rot
         return status;
     }
     for (int64_t pair = 0; pair < n_pairs; pair++) {
-        double frequency = frequency_of_pair(options, pair);
+        float frequency = (float)frequency_of_pair(options, pair);
 
         for (int64_t position = 0; position < options->max_positions; position++) {
-            (*rotary)->cosine[position * n_pairs + pair] = (float)cos(frequency * (double)position);
-            (*rotary)->sine[position * n_pairs + pair] = (float)sin(frequency * (double)position);
+            float angle = frequency * (float)position;
+
+            (*rotary)->cosine[position * n_pairs + pair] = (float)cos((double)angle);
+            (*rotary)->sine[position * n_pairs + pair] = (float)sin((double)angle);
         }
     }
     return DPO_OK;

@@ -12,6 +12,12 @@ static dpo_rotary_options plain_options(void)
     return (dpo_rotary_options){.head_dim = E, .max_positions = MAX_POSITIONS, .theta = 10000.0};
 }
 
+/* Frequency of pair i without scaling: f32 operations, as transformers does them. */
+static float plain_frequency(int i)
+{
+    return 1.0f / (float)pow(10000.0, (double)((float)(2 * i) / (float)E));
+}
+
 /* The definition; divisor is what the frequency of pair i is divided by. */
 static void naive_turn(const double *divisor, double *rows)
 {
@@ -19,7 +25,8 @@ static void naive_turn(const double *divisor, double *rows)
         for (int head = 0; head < N_HEADS; head++)
             for (int i = 0; i < E / 2; i++) {
                 double *a = rows + n * WIDTH + head * E + i, *b = a + E / 2, old = *a;
-                double angle = position[n] * pow(10000.0, -2.0 * i / E) / divisor[i];
+                float frequency = (float)((double)plain_frequency(i) / divisor[i]);
+                double angle = (double)(frequency * (float)position[n]);
 
                 *a = old * cos(angle) - *b * sin(angle);
                 *b = *b * cos(angle) + old * sin(angle);
@@ -66,7 +73,8 @@ static void llama3_scaling_keeps_short_and_stretches_long_wavelengths(void **sta
 {
     (void)state;
     dpo_rotary_options options = plain_options();
-    double turns = 400.0 / (2 * acos(-1.0) / pow(10000.0, -0.4)), kept = (turns - 1) / (4 - 1);
+    double turns = 400.0 / (2 * acos(-1.0) / (double)plain_frequency(2));
+    double kept = (turns - 1) / (4 - 1);
     double divisor[E / 2] = {1, 1, 1 / (kept + (1 - kept) / 8), 8, 8};
 
     options.scaling = DPO_ROPE_LLAMA3;

@@ -7,7 +7,9 @@
  * Rotary position embedding (Su et al. 2021) in the convention of Hugging Face: element i of a head is
  * paired with element i + E/2 and the pair is turned by position * theta^(-2i/E).
  *
- * Angles are computed in f64; the table of cosines and sines is f32.
+ * Frequencies and angles are rounded to f32 as Hugging Face rounds them, because models were trained
+ * with these: at position 1000 an exact angle may differ by 6e-5. The cosine and sine of an angle are
+ * exact to f32.
  */
 
 #include <stdint.h>

@@ -44,10 +44,9 @@ typedef struct {
     bool tied;               /**< the output projection is the embedding */
     dpo_tensor_type type;    /**< of the weights by dtype: F32, BF16 or F16; F32 if not said */
     int32_t bos;             /**< bos_token_id, -1 = none */
-    int32_t padding;         /**< pad_token_id, -1 = none: see below */
+    int32_t padding;         /**< pad_token_id, -1 = none; see above */
     int n_stops;             /**< [0, DPO_MODEL_MAX_STOPS] */
-    int32_t stop
-        [DPO_MODEL_MAX_STOPS]; /**< eos_token_id of generation_config.json, else of config.json */
+    int32_t stop[DPO_MODEL_MAX_STOPS]; /**< eos_token_id, of generation_config.json if it says */
 } dpo_model_config;
 
 /**

@@ -1,7 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <stdlib.h>
-#include <unistd.h>
-
 #include "dpo/base/json.h"
 #include "dpo/model/generate.h"
 #include "mpi_test.h"
@@ -147,14 +144,8 @@ static void an_untied_bf16_model_with_scaled_positions_too(void **state)
 
 static void a_trained_model_too(void **state)
 {
-    const char *root = getenv("DPO_SOURCE_DIR");
-    char folder[256];
-
     (void)state;
-    (void)snprintf(folder, sizeof folder, "%s/../shared/data/models/stories260K-hf",
-                   root != NULL ? root : ".");
-    if (access(folder, R_OK) != 0) skip();
-    check_folder(folder, "model_stories260K", 1);
+    check_folder(DPO_TEST_DATA "/../../configs/stories260K", "model_stories260K", 1);
 }
 
 static void stop_tokens_are_those_of_the_generation_config(void **state)

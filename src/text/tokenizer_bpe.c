@@ -36,8 +36,25 @@ static bool has_bytes(const tokenizer_bpe *bpe, const char *text, int64_t n_byte
     return true;
 }
 
-/* Unknown characters wait until a known one comes, since several of them may be one token; bytes do
-   not end the wait. */
+static dpo_status add_bytes(const tokenizer_bpe *bpe, const char *text, int64_t n_bytes,
+                            dpo_buffer *symbols)
+{
+    for (int64_t i = 0; i < n_bytes; i++)
+        DPO_TRY(add_symbol(symbols, bpe->byte[(unsigned char)text[i]]));
+    return DPO_OK;
+}
+
+/* Adds a character, id -1 if it is unknown. Unknown ones wait until a known one comes, since several
+   of them may be one token. */
+static dpo_status add_char(const tokenizer_bpe *bpe, int32_t id, bool *unk_waits,
+                           dpo_buffer *symbols)
+{
+    if (*unk_waits && (id >= 0 || !bpe->fuse_unk)) DPO_TRY(add_symbol(symbols, bpe->unk));
+    *unk_waits = id < 0 && bpe->unk >= 0;
+    return id >= 0 ? add_symbol(symbols, id) : DPO_OK;
+}
+
+/* Characters as bytes do not end the wait of unknown ones. */
 static dpo_status find_symbols(const tokenizer_bpe *bpe, const char *text, int64_t n_bytes,
                                dpo_buffer *symbols)
 {
@@ -48,14 +65,9 @@ static dpo_status find_symbols(const tokenizer_bpe *bpe, const char *text, int64
         (void)tokenizer_char_at(text + at, n_bytes - at, &length);
         int32_t id = tokenizer_vocab_find(&bpe->vocab, text + at, length);
 
-        if (id < 0 && has_bytes(bpe, text + at, length)) {
-            for (int64_t i = 0; i < length; i++)
-                DPO_TRY(add_symbol(symbols, bpe->byte[(unsigned char)text[at + i]]));
-            continue;
-        }
-        if (unk_waits && (id >= 0 || !bpe->fuse_unk)) DPO_TRY(add_symbol(symbols, bpe->unk));
-        unk_waits = id < 0 && bpe->unk >= 0;
-        if (id >= 0) DPO_TRY(add_symbol(symbols, id));
+        DPO_TRY(id < 0 && has_bytes(bpe, text + at, length)
+                    ? add_bytes(bpe, text + at, length, symbols)
+                    : add_char(bpe, id, &unk_waits, symbols));
     }
     return unk_waits ? add_symbol(symbols, bpe->unk) : DPO_OK;
 }

@@ -20,6 +20,8 @@ static dpo_status refuse(const char *where, const tokenizer_component_kind *kind
     return status;
 }
 
+/* NOLINTBEGIN(misc-no-recursion): sequences are as deep as the JSON, which is bounded. */
+
 static dpo_status load_item(const char *where, int64_t i, const tokenizer_component_kind *kind,
                             const dpo_json *node, void *list)
 {
@@ -57,6 +59,8 @@ dpo_status tokenizer_components_load(const char *where, const tokenizer_componen
             return kind->component[i].load(where, node, list);
     return refuse(where, kind, type);
 }
+
+/* NOLINTEND(misc-no-recursion) */
 
 dpo_status tokenizer_get_char(const dpo_json *node, const char *where, const char *key,
                               const char **c)

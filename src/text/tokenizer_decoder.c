@@ -199,22 +199,30 @@ static dpo_status run_strip(const step *s, const tokenizer_texts *in, tokenizer_
     return DPO_OK;
 }
 
+/* Appends a token with a text in place of every replacement character. */
+static dpo_status append_spaced(const char *token, int64_t n_bytes, const char *content,
+                                const char *space, dpo_buffer *out)
+{
+    int64_t n_content = (int64_t)strlen(content);
+
+    for (int64_t at = 0; at < n_bytes;) {
+        bool is_space = begins_with(token + at, n_bytes - at, content);
+
+        DPO_TRY(is_space ? dpo_buffer_append_text(out, space)
+                         : dpo_buffer_append(out, token + at, 1));
+        at += is_space ? n_content : 1;
+    }
+    return DPO_OK;
+}
+
 static dpo_status run_metaspace(const step *s, const tokenizer_texts *in, tokenizer_texts *out)
 {
-    int64_t n_content = (int64_t)strlen(s->content);
-
     for (int64_t i = 0; i < count_texts(in); i++) {
         int64_t n_bytes;
         const char *token = get_text(in, i, &n_bytes);
+        const char *space = i == 0 && s->prepended ? "" : " ";
 
-        for (int64_t at = 0; at < n_bytes;) {
-            bool is_space = begins_with(token + at, n_bytes - at, s->content);
-
-            if (!is_space) DPO_TRY(dpo_buffer_append(&out->text, token + at, 1));
-            if (is_space && (i > 0 || !s->prepended))
-                DPO_TRY(dpo_buffer_append_text(&out->text, " "));
-            at += is_space ? n_content : 1;
-        }
+        DPO_TRY(append_spaced(token, n_bytes, s->content, space, &out->text));
         DPO_TRY(end_text(out));
     }
     return DPO_OK;

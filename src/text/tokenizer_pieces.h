@@ -10,7 +10,7 @@
 typedef struct {
     dpo_buffer text;
     dpo_buffer end;
-    bool at_start; /* piece 0 begins where the whole text does */
+    bool at_start; /* piece 0 begins where the whole text does, seen in the normalized text */
 } tokenizer_pieces;
 
 /* What becomes of the matches when a text is split at them. */

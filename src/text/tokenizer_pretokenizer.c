@@ -204,10 +204,8 @@ static dpo_status load_prepend_scheme(const char *where, const dpo_json *node,
     DPO_TRY(choose(node, where, "prepend_scheme", names, sizeof names / sizeof *names, &chosen));
     *scheme = (prepend_scheme)chosen;
     if (!prefix_space && *scheme != PREPEND_NEVER)
-        return DPO_FAIL(
-            DPO_EDATA,
-            "%s: add_prefix_space is false but prepend_scheme is \"%s\", expected \"never\"", where,
-            names[chosen]);
+        return DPO_FAIL(DPO_EDATA,
+                        "%s: add_prefix_space is false but prepend_scheme is not \"never\"", where);
     return DPO_OK;
 }
 

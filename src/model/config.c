@@ -21,7 +21,7 @@ typedef struct {
 
 static const family families[] = {
     {"llama", "LlamaForCausalLM", 0, 0, 2048},
-    {"mistral", "MistralForCausalLM", 8, 4096, 4096 * 32},
+    {"mistral", "MistralForCausalLM", 8, 4096, 131072},
 };
 
 enum { N_FAMILIES = sizeof families / sizeof families[0] };
@@ -81,7 +81,6 @@ static dpo_status check_layer_types(const dpo_json *root, const char *where)
 static dpo_status check_refused(const dpo_json *root, const char *where)
 {
     const char *activation = "silu";
-    double rotary_part = 1;
 
     for (size_t i = 0; i < sizeof refused_keys / sizeof refused_keys[0]; i++)
         if (says_something(dpo_json_find(root, refused_keys[i])))
@@ -93,10 +92,6 @@ static dpo_status check_refused(const dpo_json *root, const char *where)
     if (strcmp(activation, "silu") != 0 && strcmp(activation, "swish") != 0)
         return DPO_FAIL(DPO_EUSAGE, "%s: \"hidden_act\" is \"%s\", supported is \"silu\"", where,
                         activation);
-    DPO_TRY(dpo_json_maybe_number(root, where, "partial_rotary_factor", &rotary_part));
-    if (rotary_part != 1)
-        return DPO_FAIL(DPO_EUSAGE, "%s: \"partial_rotary_factor\" is %g, supported is 1", where,
-                        rotary_part);
     return check_layer_types(root, where);
 }
 
@@ -208,30 +203,41 @@ static dpo_status check_rope(const char *where, const dpo_rotary_options *rope)
     return DPO_OK;
 }
 
-/* transformers 4 writes rope_theta and rope_scaling, transformers 5 writes both into
-   rope_parameters; where a file has both, rope_scaling counts, and the inner rope_theta before the
-   outer. */
+/* The object that describes the rotary embedding: transformers 4 writes rope_scaling, transformers 5
+   rope_parameters; where a file has both, the first counts. NULL if there is none. */
+static dpo_status find_rope(const dpo_json *root, const char *where, const char **key,
+                            const dpo_json **object)
+{
+    *key = says_something(dpo_json_find(root, "rope_scaling")) ? "rope_scaling" : "rope_parameters";
+    *object = NULL;
+    if (!says_something(dpo_json_find(root, *key))) return DPO_OK;
+    return dpo_json_get(root, where, *key, DPO_JSON_OBJECT, object);
+}
+
+static dpo_status check_rotary_part(const dpo_json *object, const char *where)
+{
+    double part = 1;
+
+    DPO_TRY(dpo_json_maybe_number(object, where, "partial_rotary_factor", &part));
+    if (part == 1) return DPO_OK;
+    return DPO_FAIL(DPO_EUSAGE, "%s: \"partial_rotary_factor\" is %g, supported is 1", where, part);
+}
+
 static dpo_status read_rope(const dpo_json *root, const char *where, dpo_model_config *config)
 {
-    static const char *const keys[] = {"rope_scaling", "rope_parameters"};
     dpo_rotary_options *rope = &config->rope;
+    const dpo_json *object;
+    const char *key;
 
     *rope = (dpo_rotary_options){
         .head_dim = config->head_dim, .max_positions = config->max_positions, .theta = 10000};
     DPO_TRY(dpo_json_maybe_number(root, where, "rope_theta", &rope->theta));
-    for (int i = 0; i < 2; i++) {
-        const dpo_json *object = dpo_json_find(root, keys[i]);
-        double rotary_part = 1;
-
-        if (!says_something(object)) continue;
-        DPO_TRY(dpo_json_get(root, where, keys[i], DPO_JSON_OBJECT, &object));
+    DPO_TRY(check_rotary_part(root, where));
+    DPO_TRY(find_rope(root, where, &key, &object));
+    if (object != NULL) {
         DPO_TRY(dpo_json_maybe_number(object, where, "rope_theta", &rope->theta));
-        DPO_TRY(dpo_json_maybe_number(object, where, "partial_rotary_factor", &rotary_part));
-        if (rotary_part != 1)
-            return DPO_FAIL(DPO_EUSAGE, "%s: \"partial_rotary_factor\" is %g, supported is 1",
-                            where, rotary_part);
-        DPO_TRY(read_scaling(object, where, keys[i], rope));
-        break;
+        DPO_TRY(check_rotary_part(object, where));
+        DPO_TRY(read_scaling(object, where, key, rope));
     }
     return check_rope(where, rope);
 }

@@ -10,13 +10,13 @@
  *
  *     dL/dt (0) = (8 (L(h) - L(-h)) - (L(2h) - L(-2h))) / (12 h) + h^4 / 30 d^5 L/dt^5
  *
- * amplifies it to 1.5 * 4e-6 / h = 6e-4 at h = 0.01; a margin of 3 gives NOISE. Its own error is
+ * amplifies it to 1.5 * 4e-6 / h = 6e-4 at h = 0.01; a margin of 3 gives noise. Its own error is
  * relative: weights are of order 1, so a fifth derivative is at most some 1e4 times the first (a
  * norm or softmax that turns within 0.1), and 1e-8 * 1e4 / 30 = 3e-6.
  */
-static const double STEP = 0.01;
-static const double NOISE = 2e-3;
-static const double RELATIVE = 1e-4;
+static const double step = 0.01;
+static const double noise = 2e-3;
+static const double relative = 1e-4;
 
 enum { N_SYSTEM = 3, N_PROMPT = 5, N_RESPONSES = 4 };
 
@@ -79,10 +79,10 @@ static void check_direction(dpo_model *model, const test_batch *b, const float *
     for (int64_t k = 0; k < row->count; k++)
         along += (double)gradient[k] * direction[k];
     for (int i = 1; i <= 2; i++)
-        slope += (i == 1 ? 8 : -1) * (loss_at(model, b, coefficient, row, direction, i * STEP) -
-                                      loss_at(model, b, coefficient, row, direction, -i * STEP));
-    slope /= 12 * STEP;
-    if (!(fabs(slope - along) <= NOISE + RELATIVE * fabs(along)))
+        slope += (i == 1 ? 8 : -1) * (loss_at(model, b, coefficient, row, direction, i * step) -
+                                      loss_at(model, b, coefficient, row, direction, -i * step));
+    slope /= 12 * step;
+    if (!(fabs(slope - along) <= noise + relative * fabs(along)))
         fail_msg("%s: the loss changes by %g, the gradient says %g", row->name, slope, along);
 }
 

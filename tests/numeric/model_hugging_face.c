@@ -8,7 +8,7 @@
  * are sums of a few dozen f32 terms of size 10: 1e-5 is eight units in the last place. Norms of
  * gradients are relative.
  */
-static const double TOLERANCE = 1e-5;
+static const double tolerance = 1e-5;
 
 enum { MAX_TOKENS = 128, MAX_RESPONSES = 3, MAX_GREEDY = 300 };
 
@@ -76,7 +76,7 @@ static void check_logps(const golden *g, const float *logp)
 
     for (int64_t r = 0; response != NULL; response = dpo_json_next(response))
         for (const dpo_json *x = dpo_json_first(response); x != NULL; x = dpo_json_next(x), r++)
-            ASSERT_CLOSE((double)logp[r], dpo_json_number(x), TOLERANCE);
+            ASSERT_CLOSE((double)logp[r], dpo_json_number(x), tolerance);
 }
 
 static void check_gradient(const golden *g, dpo_model *model)
@@ -92,7 +92,7 @@ static void check_gradient(const golden *g, dpo_model *model)
 
         for (int64_t k = 0; k < row->count; k++)
             sum += (double)gradient[k] * (double)gradient[k];
-        ASSERT_CLOSE(sqrt(sum) / expected, 1, TOLERANCE);
+        ASSERT_CLOSE(sqrt(sum) / expected, 1, tolerance);
     }
 }
 

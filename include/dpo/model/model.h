@@ -78,9 +78,13 @@ DPO_MUST_CHECK dpo_status dpo_model_create(const dpo_grid *grid, const dpo_model
 /** Destroys a model and sets the pointer to NULL; NULL is left alone. \local */
 void dpo_model_destroy(dpo_model **model);
 
-/** The model's configuration, limits and parameter table; borrowed. \local */
+/** The model's configuration; borrowed. \local */
 const dpo_model_config *dpo_model_config_of(const dpo_model *model);
+
+/** What the model has room for, max_positions resolved; borrowed. \local */
 const dpo_model_limits *dpo_model_limits_of(const dpo_model *model);
+
+/** The model's parameter table; borrowed. \local */
 const dpo_parameters *dpo_model_parameters(const dpo_model *model);
 
 /** Parameters as one vector, f32 [n_elements] (parameters.h); borrowed, may be written between

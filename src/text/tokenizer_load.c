@@ -38,7 +38,10 @@ static dpo_status load_pretokenizers(const char *where, const dpo_json *node, vo
 
 static dpo_status load_postprocessor(const char *where, const dpo_json *node, void *to)
 {
-    return tokenizer_postprocessor_load(where, node, to);
+    dpo_tokenizer *t = to;
+
+    return tokenizer_postprocessor_load(where, node, &t->bpe.vocab, &t->added.vocab,
+                                        &t->postprocessor);
 }
 
 static dpo_status load_decoders(const char *where, const dpo_json *node, void *to)
@@ -52,10 +55,10 @@ static dpo_status load_root(const char *source, const dpo_json *root, dpo_tokeni
     DPO_TRY(load_part(source, root, "model", load_model, &t->bpe));
     DPO_TRY(load_part(source, root, "normalizer", load_normalizers, &t->normalizers));
     DPO_TRY(load_part(source, root, "pre_tokenizer", load_pretokenizers, &t->pretokenizers));
-    DPO_TRY(load_part(source, root, "post_processor", load_postprocessor, &t->postprocessor));
     DPO_TRY(load_part(source, root, "decoder", load_decoders, &t->decoders));
-    return tokenizer_added_load(source, dpo_json_find(root, "added_tokens"), &t->bpe.vocab,
-                                &t->normalizers, &t->added);
+    DPO_TRY(tokenizer_added_load(source, dpo_json_find(root, "added_tokens"), &t->bpe.vocab,
+                                 &t->normalizers, &t->added));
+    return load_part(source, root, "post_processor", load_postprocessor, t);
 }
 
 static dpo_status create(const char *source, const char *text, int64_t n_bytes,

@@ -4,9 +4,16 @@
 #include <string.h>
 
 #include "tokenizer_component.h"
-#include "tokenizer_vocab.h"
 
-static dpo_status append_ids(const char *where, const dpo_json *special_token, dpo_buffer *ids)
+/* What is filled, and the tokens that there are. */
+typedef struct {
+    tokenizer_postprocessor *postprocessor;
+    const tokenizer_vocab *model;
+    const tokenizer_vocab *added;
+} loader;
+
+static dpo_status append_ids(const char *where, const dpo_json *special_token, const char *name,
+                             const loader *l, dpo_buffer *ids)
 {
     const dpo_json *list;
 
@@ -15,8 +22,13 @@ static dpo_status append_ids(const char *where, const dpo_json *special_token, d
         double number = dpo_json_type_of(i) == DPO_JSON_NUMBER ? dpo_json_number(i) : -1;
         int32_t id = number >= 0 && number <= TOKENIZER_MAX_ID ? (int32_t)number : -1;
 
-        if (id < 0 || (double)id != number)
-            return DPO_FAIL(DPO_EDATA, "%s: an item of \"ids\" is no token id", where);
+        if ((double)id != number || (tokenizer_vocab_text(l->model, id) == NULL &&
+                                     tokenizer_vocab_text(l->added, id) == NULL))
+            return DPO_FAIL(
+                DPO_EDATA,
+                "%s.special_tokens: an id of \"%s\" is that of no token, expected one of "
+                "the vocabulary or of \"added_tokens\"; the file is damaged",
+                where, name);
         DPO_TRY(dpo_buffer_append(ids, &id, sizeof id));
     }
     return DPO_OK;
@@ -25,8 +37,9 @@ static dpo_status append_ids(const char *where, const dpo_json *special_token, d
 /* One item of the template: the text itself, or a special token with its ids in the table
    special_tokens. */
 static dpo_status load_item(const char *where, const dpo_json *item, const dpo_json *special_tokens,
-                            int *n_texts, tokenizer_postprocessor *postprocessor)
+                            int *n_texts, const loader *l)
 {
+    tokenizer_postprocessor *postprocessor = l->postprocessor;
     const dpo_json *text = dpo_json_find(item, "Sequence");
     const dpo_json *token;
     const char *name;
@@ -40,23 +53,24 @@ static dpo_status load_item(const char *where, const dpo_json *item, const dpo_j
     DPO_TRY(dpo_json_get(item, where, "SpecialToken", DPO_JSON_OBJECT, &token));
     DPO_TRY(dpo_json_get_text(token, where, "id", &name));
     DPO_TRY(dpo_json_get(special_tokens, where, name, DPO_JSON_OBJECT, &token));
-    return append_ids(where, token, *n_texts == 0 ? &postprocessor->before : &postprocessor->after);
+    return append_ids(where, token, name, l,
+                      *n_texts == 0 ? &postprocessor->before : &postprocessor->after);
 }
 
 static dpo_status load_template(const char *where, const dpo_json *node, void *list)
 {
-    tokenizer_postprocessor *postprocessor = list;
+    const loader *l = list;
     const dpo_json *single;
     const dpo_json *special_tokens;
     int n_texts = 0;
 
-    if (postprocessor->has_template)
+    if (l->postprocessor->has_template)
         return DPO_FAIL(DPO_EDATA, "%s: a second TemplateProcessing, expected one", where);
-    postprocessor->has_template = true;
+    l->postprocessor->has_template = true;
     DPO_TRY(dpo_json_get(node, where, "single", DPO_JSON_ARRAY, &single));
     DPO_TRY(dpo_json_get(node, where, "special_tokens", DPO_JSON_OBJECT, &special_tokens));
     for (const dpo_json *i = dpo_json_first(single); i != NULL; i = dpo_json_next(i))
-        DPO_TRY(load_item(where, i, special_tokens, &n_texts, postprocessor));
+        DPO_TRY(load_item(where, i, special_tokens, &n_texts, l));
     if (n_texts == 1) return DPO_OK;
     return DPO_FAIL(DPO_EDATA, "%s.single: no \"Sequence\", expected the text somewhere", where);
 }
@@ -79,9 +93,12 @@ static const tokenizer_component_kind kind = {"processors", components,
                                               sizeof components / sizeof *components};
 
 dpo_status tokenizer_postprocessor_load(const char *where, const dpo_json *node,
+                                        const tokenizer_vocab *model, const tokenizer_vocab *added,
                                         tokenizer_postprocessor *postprocessor)
 {
-    return tokenizer_components_load(where, &kind, node, postprocessor);
+    loader l = {postprocessor, model, added};
+
+    return tokenizer_components_load(where, &kind, node, &l);
 }
 
 void tokenizer_postprocessor_destroy(tokenizer_postprocessor *postprocessor)

@@ -3,6 +3,7 @@
 #define TOKENIZER_POSTPROCESSOR_H
 
 #include "dpo/base/json.h"
+#include "tokenizer_vocab.h"
 
 /* The ids that are put around those of a text. */
 typedef struct {
@@ -11,9 +12,11 @@ typedef struct {
     dpo_buffer after;  /* int32_t */
 } tokenizer_postprocessor;
 
-/* Loads "post_processor" (NULL if it is absent); on error it is destroyed by the caller all the
-   same. */
+/* Loads "post_processor" (NULL if it is absent), whose ids must be tokens of the model or added ones;
+   on error it is destroyed by the caller all the same. */
 DPO_MUST_CHECK dpo_status tokenizer_postprocessor_load(const char *where, const dpo_json *node,
+                                                       const tokenizer_vocab *model,
+                                                       const tokenizer_vocab *added,
                                                        tokenizer_postprocessor *postprocessor);
 void tokenizer_postprocessor_destroy(tokenizer_postprocessor *postprocessor);
 

@@ -37,6 +37,14 @@ const char *const dpo_fuzz_seeds[] = {
     NULL,
 };
 
+static void check_ids(const dpo_tokenizer *tokenizer, const dpo_buffer *ids)
+{
+    const int32_t *id = ids->data;
+
+    for (int64_t i = 0; i < ids->size_bytes / (int64_t)sizeof *id; i++)
+        DPO_ASSERT(id[i] >= 0 && id[i] < dpo_tokenizer_size(tokenizer));
+}
+
 static void use(const dpo_tokenizer *tokenizer)
 {
     static const char text[] = " ab<s> a b\n'S 12 \xE2\x96\x81 aabba \xC3\xA9\xF0\x9F\x98\x80  ab.";
@@ -45,6 +53,7 @@ static void use(const dpo_tokenizer *tokenizer)
     dpo_status status = dpo_tokenizer_encode(tokenizer, text, sizeof text - 1, true, &ids);
 
     DPO_ASSERT(status == DPO_OK || status == DPO_EDATA);
+    check_ids(tokenizer, &ids);
     status = dpo_tokenizer_decode(tokenizer, ids.data, ids.size_bytes / (int64_t)sizeof(int32_t),
                                   true, &back);
     DPO_ASSERT(status == DPO_OK || status == DPO_EDATA);

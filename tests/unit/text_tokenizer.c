@@ -349,6 +349,10 @@ static const struct {
     {"{\"post_processor\":{\"type\":\"TemplateProcessing\",\"single\":[],\"special_tokens\":{}}"
      "," MODEL "}",
      "single: no \"Sequence\""},
+    {"{\"post_processor\":{\"type\":\"TemplateProcessing\",\"single\":[{\"SpecialToken\":{\"id\":"
+     "\"<s>\"}},{\"Sequence\":{\"id\":\"A\"}}],\"special_tokens\":{\"<s>\":{\"ids\":[7]}}}," MODEL
+     "}",
+     "post_processor.special_tokens: an id of \"<s>\" is that of no token"},
     {"{\"decoder\":{\"type\":\"Sequence\",\"decoders\":[{\"type\":\"CTC\"}]}," MODEL "}",
      "decoder.decoders[0]: the type \"CTC\""},
     {"{\"added_tokens\":[{\"id\":9,\"content\":\"<s>\"}]," MODEL "}",

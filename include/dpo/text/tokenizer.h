@@ -80,7 +80,7 @@ DPO_MUST_CHECK dpo_status dpo_tokenizer_encode(const dpo_tokenizer *tokenizer, c
  * \param[in]     n_ids         >= 0.
  * \param[in]     skip_special  Whether special tokens are left out.
  * \param[in,out] text          UTF-8 is appended; unchanged on error.
- * \errors{DPO_ENOMEM}
+ * \errors{DPO_EDATA if the pattern of a Replace decoder gives up on the text; DPO_ENOMEM}
  */
 DPO_MUST_CHECK dpo_status dpo_tokenizer_decode(const dpo_tokenizer *tokenizer, const int32_t *ids,
                                                int64_t n_ids, bool skip_special, dpo_buffer *text);

@@ -43,6 +43,10 @@ DPO_MUST_CHECK dpo_status tokenizer_added_load(const char *source, const dpo_jso
                                                tokenizer_added *added);
 void tokenizer_added_destroy(tokenizer_added *added);
 
+/* Checks that a member of an "added_tokens_decoder", keyed by its id, is one of the tokens. */
+DPO_MUST_CHECK dpo_status tokenizer_added_check(const char *where, const dpo_json *member,
+                                                const tokenizer_added *added);
+
 /* Appends tokenizer_span items that cover the text [n_bytes], found with the normalized or the
    other tokens. */
 DPO_MUST_CHECK dpo_status tokenizer_added_find(const tokenizer_added *added, bool normalized,

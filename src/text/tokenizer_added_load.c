@@ -138,6 +138,42 @@ dpo_status tokenizer_added_load(const char *source, const dpo_json *list,
     return DPO_OK;
 }
 
+static const tokenizer_added_token *token_of(const tokenizer_added *added, long id)
+{
+    const tokenizer_added_token *tokens = added->tokens.data;
+
+    for (int64_t i = 0; i < count_tokens(added); i++)
+        if (tokens[i].id == id) return &tokens[i];
+    return NULL;
+}
+
+static bool have_equal_flags(const tokenizer_added_token *a, const tokenizer_added_token *b)
+{
+    return a->special == b->special && a->normalized == b->normalized && a->lstrip == b->lstrip &&
+           a->rstrip == b->rstrip && a->single_word == b->single_word;
+}
+
+dpo_status tokenizer_added_check(const char *where, const dpo_json *member,
+                                 const tokenizer_added *added)
+{
+    char *end;
+    const tokenizer_added_token *token = token_of(added, strtol(dpo_json_key(member), &end, 10));
+    tokenizer_added_token stated = {0};
+    const char *content;
+
+    DPO_TRY(dpo_json_get_text(member, where, "content", &content));
+    DPO_TRY(load_flags(where, member, &stated));
+    if (*end == '\0' && token != NULL && have_equal_flags(token, &stated) &&
+        strcmp(tokenizer_vocab_text(&added->vocab, token->id), content) == 0)
+        return DPO_OK;
+    return DPO_FAIL(
+        DPO_EDATA,
+        "%s: added_tokens_decoder gives \"%s\" the id %s, but tokenizer.json has no such "
+        "added token or one with other flags; load and save the tokenizer with "
+        "transformers",
+        where, content, dpo_json_key(member));
+}
+
 void tokenizer_added_destroy(tokenizer_added *added)
 {
     tokenizer_added_token *tokens = added->tokens.data;

@@ -78,15 +78,22 @@ static dpo_status create(const char *source, const char *text, int64_t n_bytes,
     return status;
 }
 
-static dpo_status apply_config(const char *source, const char *text, int64_t n_bytes,
-                               dpo_tokenizer *tokenizer)
+static dpo_status parse_config(const char *source, const char *text, int64_t n_bytes,
+                               dpo_tokenizer *tokenizer, dpo_json **root)
 {
-    dpo_json *config = NULL;
-    dpo_status status = dpo_json_parse(source, text, n_bytes, DPO_JSON_STRICT, &config);
-
     tokenizer->digest = dpo_digest_join(tokenizer->digest, dpo_digest_of(text, n_bytes));
-    if (status == DPO_OK) status = tokenizer_config_apply(source, config, tokenizer);
-    dpo_json_destroy(&config);
+    return dpo_json_parse(source, text, n_bytes, DPO_JSON_STRICT, root);
+}
+
+static dpo_status apply_text(const char *source, const char *text, dpo_tokenizer *tokenizer)
+{
+    const tokenizer_config no_map = {NULL, NULL};
+    dpo_json *root = NULL;
+    dpo_status status = parse_config(source, text, (int64_t)strlen(text), tokenizer, &root);
+
+    if (status == DPO_OK)
+        status = tokenizer_config_apply(&(tokenizer_config){source, root}, &no_map, tokenizer);
+    dpo_json_destroy(&root);
     return status;
 }
 
@@ -100,8 +107,7 @@ dpo_status dpo_tokenizer_parse(const char *source, const char *text, int64_t n_b
     DPO_TRY(create(source, text, n_bytes, tokenizer));
     if (config == NULL) return DPO_OK;
     status = dpo_buffer_printf(&name, "%s, configuration", source);
-    if (status == DPO_OK)
-        status = apply_config(dpo_buffer_text(&name), config, (int64_t)strlen(config), *tokenizer);
+    if (status == DPO_OK) status = apply_text(dpo_buffer_text(&name), config, *tokenizer);
     dpo_buffer_destroy(&name);
     if (status != DPO_OK) dpo_tokenizer_destroy(tokenizer);
     return status;
@@ -117,7 +123,8 @@ static dpo_status create_from_file(const char *path, dpo_tokenizer **tokenizer)
     return status;
 }
 
-static dpo_status apply_file(const char *path, dpo_tokenizer *tokenizer)
+/* The file need not be there. */
+static dpo_status parse_config_file(const char *path, dpo_tokenizer *tokenizer, dpo_json **root)
 {
     struct stat unused;
     dpo_buffer text = {0};
@@ -126,32 +133,41 @@ static dpo_status apply_file(const char *path, dpo_tokenizer *tokenizer)
     if (stat(path, &unused) != 0) return DPO_OK;
     status = dpo_buffer_append_file(&text, path);
     if (status == DPO_OK)
-        status = apply_config(path, dpo_buffer_text(&text), text.size_bytes, tokenizer);
+        status = parse_config(path, dpo_buffer_text(&text), text.size_bytes, tokenizer, root);
     dpo_buffer_destroy(&text);
     return status;
 }
 
-static dpo_status load_file(const char *folder, int i, dpo_tokenizer **tokenizer)
+static dpo_status apply_files(const char *config, const char *map, dpo_tokenizer *tokenizer)
 {
-    static const char *const names[] = {"tokenizer.json", "tokenizer_config.json",
-                                        "special_tokens_map.json"};
-    dpo_buffer path = {0};
-    dpo_status status = dpo_buffer_printf(&path, "%s/%s", folder, names[i]);
+    dpo_json *config_root = NULL;
+    dpo_json *map_root = NULL;
+    dpo_status status = parse_config_file(config, tokenizer, &config_root);
 
+    if (status == DPO_OK) status = parse_config_file(map, tokenizer, &map_root);
     if (status == DPO_OK)
-        status = i == 0 ? create_from_file(dpo_buffer_text(&path), tokenizer)
-                        : apply_file(dpo_buffer_text(&path), *tokenizer);
-    dpo_buffer_destroy(&path);
+        status = tokenizer_config_apply(&(tokenizer_config){config, config_root},
+                                        &(tokenizer_config){map, map_root}, tokenizer);
+    dpo_json_destroy(&config_root);
+    dpo_json_destroy(&map_root);
     return status;
 }
 
 dpo_status dpo_tokenizer_load(const char *folder, dpo_tokenizer **tokenizer)
 {
+    static const char *const names[] = {"tokenizer.json", "tokenizer_config.json",
+                                        "special_tokens_map.json"};
+    dpo_buffer path[3] = {{0}};
     dpo_status status = DPO_OK;
 
     *tokenizer = NULL;
     for (int i = 0; i < 3 && status == DPO_OK; i++)
-        status = load_file(folder, i, tokenizer);
+        status = dpo_buffer_printf(&path[i], "%s/%s", folder, names[i]);
+    if (status == DPO_OK) status = create_from_file(dpo_buffer_text(&path[0]), tokenizer);
+    if (status == DPO_OK)
+        status = apply_files(dpo_buffer_text(&path[1]), dpo_buffer_text(&path[2]), *tokenizer);
+    for (int i = 0; i < 3; i++)
+        dpo_buffer_destroy(&path[i]);
     if (status != DPO_OK) dpo_tokenizer_destroy(tokenizer);
     return status;
 }

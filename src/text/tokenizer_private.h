@@ -31,9 +31,16 @@ struct dpo_tokenizer {
     dpo_digest digest;
 };
 
-/* Sets the roles that are still without a token from a configuration, and checks that its added
-   tokens are known. */
-DPO_MUST_CHECK dpo_status tokenizer_config_apply(const char *where, const dpo_json *config,
+/* A file with names of tokens. */
+typedef struct {
+    const char *where;
+    const dpo_json *root; /* NULL if there is no such file */
+} tokenizer_config;
+
+/* Sets the roles from a tokenizer_config.json and a special_tokens_map.json, and checks that every
+   token that they name is an added one. */
+DPO_MUST_CHECK dpo_status tokenizer_config_apply(const tokenizer_config *config,
+                                                 const tokenizer_config *map,
                                                  dpo_tokenizer *tokenizer);
 
 #endif

@@ -67,7 +67,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n_bytes)
 {
     dpo_tokenizer *tokenizer;
     dpo_status status = dpo_tokenizer_parse("fuzz", (const char *)data, (int64_t)n_bytes,
-                                            "{\"bos_token\":\"a\"}", &tokenizer);
+                                            "{\"bos_token\":\"ab\"}", &tokenizer);
 
     DPO_ASSERT(status == DPO_OK || status == DPO_EDATA);
     if (status == DPO_OK) use(tokenizer);

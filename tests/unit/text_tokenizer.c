@@ -198,12 +198,12 @@ static void roles_are_texts_or_objects(void **state)
     ASSERT_OK(
         parse("{" SPECIAL "," MODEL "}",
               "{\"bos_token\":\"<s>\",\"eos_token\":{\"content\":\"</s>\"},\"pad_token\":null,"
-              "\"unk_token\":\"<unk>\"}",
+              "\"unk_token\":\"</s>\",\"add_bos_token\":true}",
               &tokenizer));
     assert_int_equal(dpo_tokenizer_bos(tokenizer), 7);
     assert_int_equal(dpo_tokenizer_eos(tokenizer), 8);
     assert_int_equal(dpo_tokenizer_pad(tokenizer), -1);
-    assert_int_equal(dpo_tokenizer_unk(tokenizer), 0);
+    assert_int_equal(dpo_tokenizer_unk(tokenizer), 8);
     assert_string_equal(dpo_tokenizer_bos_text(tokenizer), "<s>");
     assert_string_equal(dpo_tokenizer_eos_text(tokenizer), "</s>");
     assert_int_equal(dpo_tokenizer_size(tokenizer), 9);
@@ -236,7 +236,7 @@ static void the_digest_follows_the_files(void **state)
     (void)state;
     assert_true(dpo_digest_equal(plain, digest_of("{" MODEL "}", NULL)));
     assert_false(dpo_digest_equal(plain, digest_of("{" SPECIAL "," MODEL "}", NULL)));
-    assert_false(dpo_digest_equal(plain, digest_of("{" MODEL "}", "{\"bos_token\":\"a\"}")));
+    assert_false(dpo_digest_equal(plain, digest_of("{" MODEL "}", "{\"bos_token\":null}")));
 }
 
 static void write_file(const char *folder, const char *name, const char *text)
@@ -255,10 +255,27 @@ static void write_file(const char *folder, const char *name, const char *text)
     (void)fclose(file);
 }
 
-static void the_map_of_special_tokens_names_what_the_configuration_does_not(void **state)
+static const char *const file_names[] = {"tokenizer.json", "tokenizer_config.json",
+                                         "special_tokens_map.json"};
+
+static void assert_roles(const char *folder, const char *config, const char *map, int32_t bos,
+                         int32_t eos, int32_t pad)
 {
-    static const char *const names[] = {"tokenizer.json", "tokenizer_config.json",
-                                        "special_tokens_map.json"};
+    dpo_tokenizer *tokenizer;
+
+    write_file(folder, file_names[1], config);
+    write_file(folder, file_names[2], map);
+    ASSERT_OK(dpo_tokenizer_load(folder, &tokenizer));
+    assert_int_equal(dpo_tokenizer_bos(tokenizer), bos);
+    assert_int_equal(dpo_tokenizer_eos(tokenizer), eos);
+    assert_int_equal(dpo_tokenizer_pad(tokenizer), pad);
+    dpo_tokenizer_destroy(&tokenizer);
+}
+
+static void the_map_of_special_tokens_goes_before_an_old_configuration_only(void **state)
+{
+    static const char config[] = "{\"bos_token\":\"<s>\",\"eos_token\":\"<s>\"}";
+    static const char map[] = "{\"eos_token\":{\"content\":\"</s>\"},\"pad_token\":\"</s>\"}";
     char folder[] = "/tmp/mpidpo-XXXXXX";
     dpo_tokenizer *tokenizer;
 
@@ -266,18 +283,44 @@ static void the_map_of_special_tokens_names_what_the_configuration_does_not(void
     assert_non_null(mkdtemp(folder));
     ASSERT_FAILS(dpo_tokenizer_load(folder, &tokenizer), DPO_EIO, "tokenizer.json");
     assert_null(tokenizer);
-    write_file(folder, names[0], "{" SPECIAL "," MODEL "}");
-    ASSERT_OK(dpo_tokenizer_load(folder, &tokenizer));
-    dpo_tokenizer_destroy(&tokenizer);
-    write_file(folder, names[1], "{\"bos_token\":\"<s>\"}");
-    write_file(folder, names[2], "{\"bos_token\":\"a\",\"eos_token\":{\"content\":\"</s>\"}}");
-    ASSERT_OK(dpo_tokenizer_load(folder, &tokenizer));
-    assert_int_equal(dpo_tokenizer_bos(tokenizer), 7);
-    assert_int_equal(dpo_tokenizer_eos(tokenizer), 8);
-    dpo_tokenizer_destroy(&tokenizer);
+    write_file(folder, file_names[0], "{" SPECIAL "," MODEL "}");
+    assert_roles(folder, NULL, NULL, -1, -1, -1);
+    assert_roles(folder, NULL, map, -1, 8, 8);
+    assert_roles(folder, config, NULL, 7, 7, -1);
+    assert_roles(folder, config, map, 7, 8, 8);
+    assert_roles(folder, "{\"bos_token\":\"a\"}", "{\"bos_token\":\"<s>\"}", 7, -1, -1);
+    assert_roles(folder, config, "{\"bos_token\":null}", -1, 7, -1);
+    assert_roles(folder,
+                 "{\"bos_token\":\"<s>\",\"added_tokens_decoder\":{\"7\":{\"content\":\"<s>\","
+                 "\"special\":true}}}",
+                 map, 7, -1, -1);
+    write_file(folder, file_names[1], NULL);
+    write_file(folder, file_names[2], "{\"eos_token\":\"a\"}");
+    ASSERT_FAILS(dpo_tokenizer_load(folder, &tokenizer), DPO_EDATA,
+                 "special_tokens_map.json: eos_token \"a\" is not among the added_tokens");
+    assert_null(tokenizer);
     for (int i = 0; i < 3; i++)
-        write_file(folder, names[i], NULL);
+        write_file(folder, file_names[i], NULL);
     (void)rmdir(folder);
+}
+
+static void a_token_with_a_role_is_special(void **state)
+{
+    static const char text[] = "{\"added_tokens\":[{\"id\":7,\"content\":\"<s>\"}]," MODEL "}";
+    dpo_tokenizer *tokenizer;
+    dpo_buffer back = {0};
+
+    (void)state;
+    ASSERT_OK(parse(text, NULL, &tokenizer));
+    ASSERT_OK(dpo_tokenizer_decode(tokenizer, (const int32_t[]){7}, 1, true, &back));
+    dpo_tokenizer_destroy(&tokenizer);
+    assert_string_equal(dpo_buffer_text(&back), "<s>");
+    dpo_buffer_clear(&back);
+    ASSERT_OK(parse(text, "{\"eos_token\":\"<s>\"}", &tokenizer));
+    ASSERT_OK(dpo_tokenizer_decode(tokenizer, (const int32_t[]){7}, 1, true, &back));
+    dpo_tokenizer_destroy(&tokenizer);
+    assert_string_equal(dpo_buffer_text(&back), "");
+    dpo_buffer_destroy(&back);
 }
 
 /* n log n, not n squared: a second at most even under a sanitizer. */
@@ -374,18 +417,37 @@ static void what_is_not_understood_is_refused_by_name_and_place(void **state)
     }
 }
 
+static const struct {
+    const char *config;
+    const char *message;
+} refused_configs[] = {
+    {"{\"pad_token\":\"[PAD]\"}", "pad_token \"[PAD]\" is not among the added_tokens"},
+    {"{\"eos_token\":\"abc\"}", "eos_token \"abc\" is not among the added_tokens"},
+    {"{\"eos_token\":7}", "eos_token is"},
+    {"{\"eos_token\":{}}", "content"},
+    {"{\"image_token\":\"abc\"}", "image_token \"abc\" is not"},
+    {"{\"additional_special_tokens\":[\"<s>\",\"abc\"]}",
+     "additional_special_tokens \"abc\" is not"},
+    {"{\"extra_special_tokens\":{\"x\":\"abc\"}}", "extra_special_tokens \"abc\" is not"},
+    {"{\"added_tokens_decoder\":{\"9\":{\"content\":\"<x>\"}}}", "gives \"<x>\" the id 9"},
+    {"{\"added_tokens_decoder\":{\"8\":{\"content\":\"<s>\",\"special\":true}}}",
+     "gives \"<s>\" the id 8"},
+    {"{\"added_tokens_decoder\":{\"7\":{\"content\":\"<s>\",\"special\":true,\"lstrip\":true}}}",
+     "other flags"},
+    {"[]", "expected an object"},
+};
+
 static void a_configuration_with_unknown_tokens_is_refused(void **state)
 {
     dpo_tokenizer *tokenizer;
 
     (void)state;
-    ASSERT_FAILS(parse("{" MODEL "}", "{\"pad_token\":\"[PAD]\"}", &tokenizer), DPO_EDATA,
-                 "pad_token \"[PAD]\" is no token");
-    ASSERT_FAILS(parse("{" MODEL "}", "{\"eos_token\":7}", &tokenizer), DPO_EDATA, "eos_token");
-    ASSERT_FAILS(parse("{" MODEL "}", "{\"added_tokens_decoder\":{\"7\":{\"content\":\"<x>\"}}}",
-                       &tokenizer),
-                 DPO_EDATA, "\"<x>\" the id 7");
-    assert_null(tokenizer);
+    for (size_t i = 0; i < sizeof refused_configs / sizeof *refused_configs; i++) {
+        ASSERT_FAILS(parse("{" SPECIAL "," MODEL "}", refused_configs[i].config, &tokenizer),
+                     DPO_EDATA, refused_configs[i].message);
+        ASSERT_FAILS(DPO_EDATA, DPO_EDATA, "tokenizer.json, configuration");
+        assert_null(tokenizer);
+    }
 }
 
 static dpo_status use(const char *text, dpo_buffer *ids, dpo_buffer *back)
@@ -443,7 +505,8 @@ int main(void)
         UNIT_TEST(half_a_character_is_decoded_as_a_replacement),
         UNIT_TEST(roles_are_texts_or_objects),
         UNIT_TEST(the_digest_follows_the_files),
-        UNIT_TEST(the_map_of_special_tokens_names_what_the_configuration_does_not),
+        UNIT_TEST(the_map_of_special_tokens_goes_before_an_old_configuration_only),
+        UNIT_TEST(a_token_with_a_role_is_special),
         UNIT_TEST(a_text_without_spaces_is_one_long_piece),
         UNIT_TEST(what_is_not_understood_is_refused_by_name_and_place),
         UNIT_TEST(a_configuration_with_unknown_tokens_is_refused),

@@ -28,7 +28,9 @@ typedef struct dpo_tokenizer dpo_tokenizer;
  * Loads tokenizer.json and, where they exist, tokenizer_config.json and special_tokens_map.json.
  *
  * The beginning-of-sequence, end-of-sequence, padding and unknown tokens are those of
- * tokenizer_config.json, or of special_tokens_map.json where the former does not name them.
+ * tokenizer_config.json. As in transformers, special_tokens_map.json goes before it where it has no
+ * "added_tokens_decoder", and is ignored where it has one. Every token that these files name must be one
+ * of the "added_tokens" of tokenizer.json with the same properties, or it would not be found in a text.
  *
  * \local
  * \param[in]  folder     Model folder.

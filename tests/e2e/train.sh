@@ -16,11 +16,13 @@ assert_number "$(json_first a/metrics.jsonl loss)" '>' 0.693146 "loss of step 1"
 assert_equal "$(json_values a/metrics.jsonl eval_loss | wc -l)" 2 "evaluations"
 assert_lacks log $'\r'
 
+# One step is the same to 1e-6 (tests/mpi/train_gradient.c); AdamW's first updates are lr * sign(g), which carries
+# the rounding of gradients near zero on to later steps.
 fact "any number of ranks gives the same losses"
 for n in 1 4; do
     ranks "$n" train "${options[@]}" --out "ranks$n" --quiet
     paste <(json_values a/metrics.jsonl loss) <(json_values "ranks$n/metrics.jsonl" loss) >both
-    awk '{ d = $1 - $2; if (d < 0) d = -d; if (d > 1e-6 * $1) bad = 1 } END { exit bad }' both || fail "losses of 2 and $n ranks: $(cat both)"
+    awk '{ d = $1 - $2; if (d < 0) d = -d; if (d > 1e-5 * $1) bad = 1 } END { exit bad }' both || fail "losses of 2 and $n ranks: $(cat both)"
 done
 
 fact "a second run with another beta reuses data and reference"

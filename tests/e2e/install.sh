@@ -20,5 +20,5 @@ done
 fact "the installed program runs the installed example"
 MPIDPO=$SCRATCH/usr/bin/mpidpo
 cd usr/share/mpidpo
-ranks 2 train configs/quickstart.json --out "$SCRATCH/run" --set train.steps=2 --set evaluate.at_start=false --quiet
+ranks 2 train configs/quickstart.json --out "$SCRATCH/run" --set train.epochs=1 --set evaluate.at_start=false --quiet
 assert_file "$SCRATCH/run/model/model.safetensors"

@@ -13,13 +13,23 @@ done
 
 chmod go+x "$SCRATCH" # munged wants its socket where every user could reach it
 export SLURM_ROOT=$SCRATCH/slurm NODES=2 CPUS=1 SLURM_BASE_PORT=$((17000 + RANDOM % 20 * 500))
-trap '"$testbed/down.sh" >/dev/null 2>&1; rm -rf "$SCRATCH"' EXIT
-"$testbed/up.sh" >up.log 2>&1 || skip "no Slurm cluster can be started here: $(tail -n 1 up.log)"
-# shellcheck source=/dev/null
-. "$SLURM_ROOT/env.sh"
-export MPIDPO
-job_file=$DPO_SOURCE_DIR/slurm/mpidpo.sbatch
-head -n 80 "$TRAIN" >pairs.jsonl
+job=
+trap stop_cluster EXIT
+
+# A job that is still there would outlive the cluster.
+# shellcheck disable=SC2317
+stop_cluster() {
+    trap - ERR
+    if [[ $job ]] && ! is_over; then
+        scancel "$job"
+        for _ in {1..50}; do
+            if is_over; then break; fi
+            sleep 0.2
+        done
+    fi
+    "$testbed/down.sh" >/dev/null 2>&1 || true
+    rm -rf "$SCRATCH"
+}
 
 # submit NAME OPTIONS...: a job of 2 nodes with one rank each; leaves its number in $job.
 submit() {
@@ -50,6 +60,13 @@ is_over() {
 has_steps() {
     [[ -e $1/metrics.jsonl ]] && (($(count_lines "$1/metrics.jsonl") >= $2))
 }
+
+"$testbed/up.sh" >up.log 2>&1 || skip "no Slurm cluster can be started here: $(tail -n 1 up.log)"
+# shellcheck source=/dev/null
+. "$SLURM_ROOT/env.sh"
+export MPIDPO
+job_file=$DPO_SOURCE_DIR/slurm/mpidpo.sbatch
+head -n 80 "$TRAIN" >pairs.jsonl
 
 fact "a job trains on two nodes and ends with a model"
 submit whole --set train.epochs=4

@@ -147,9 +147,10 @@ static dpo_status run_merge(const tokenizer_bpe *bpe, symbol *symbols, candidate
 dpo_status tokenizer_bpe_encode(const tokenizer_bpe *bpe, tokenizer_bpe_scratch *scratch,
                                 const char *text, int64_t n_bytes, dpo_buffer *ids)
 {
-    int32_t whole = bpe->ignore_merges ? tokenizer_vocab_find(&bpe->vocab, text, n_bytes) : -1;
+    int32_t whole = tokenizer_vocab_find(&bpe->vocab, text, n_bytes);
 
-    if (whole >= 0) return dpo_buffer_append(ids, &whole, sizeof whole);
+    if (whole >= 0 && (bpe->ignore_merges || bpe->is_whole[whole]))
+        return dpo_buffer_append(ids, &whole, sizeof whole);
     dpo_buffer_clear(&scratch->symbols);
     dpo_buffer_clear(&scratch->queue);
     DPO_TRY(find_symbols(bpe, text, n_bytes, &scratch->symbols));

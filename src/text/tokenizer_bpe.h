@@ -25,6 +25,7 @@ typedef struct {
     bool fuse_unk;         /* neighbouring unknown characters are one unknown token */
     bool byte_fallback;    /* characters without a token become their bytes' tokens */
     bool ignore_merges;    /* a text that is a token is that token, whatever the merges say */
+    bool *is_whole; /* [vocab.n_ids] the merges make the token of its text: no need to do them */
 } tokenizer_bpe;
 
 /* Working memory of tokenizer_bpe_encode(); zero-initialised, buffers destroyed by the caller. */

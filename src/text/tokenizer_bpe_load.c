@@ -196,18 +196,42 @@ static dpo_status load_options(const char *where, const dpo_json *model, tokeniz
     return DPO_OK;
 }
 
+/* Most words are one token; their merges are done here once. */
+static dpo_status find_whole_tokens(tokenizer_bpe *bpe)
+{
+    tokenizer_bpe_scratch scratch = {0};
+    dpo_buffer ids = {0};
+    dpo_status status = DPO_NEW(bpe->is_whole, bpe->vocab.n_ids);
+
+    for (int32_t id = 0; id < bpe->vocab.n_ids && status == DPO_OK; id++) {
+        const char *text = tokenizer_vocab_text(&bpe->vocab, id);
+
+        if (text == NULL) continue;
+        dpo_buffer_clear(&ids);
+        status = tokenizer_bpe_encode(bpe, &scratch, text, (int64_t)strlen(text), &ids);
+        bpe->is_whole[id] =
+            status == DPO_OK && ids.size_bytes == sizeof id && *(const int32_t *)ids.data == id;
+    }
+    dpo_buffer_destroy(&scratch.symbols);
+    dpo_buffer_destroy(&scratch.queue);
+    dpo_buffer_destroy(&ids);
+    return status;
+}
+
 dpo_status tokenizer_bpe_load(const char *where, const dpo_json *model, tokenizer_bpe *bpe)
 {
     DPO_TRY(check_type(where, model));
     DPO_TRY(refuse_options(where, model));
     DPO_TRY(load_vocab(where, model, &bpe->vocab));
     DPO_TRY(load_merges(where, model, bpe));
-    return load_options(where, model, bpe);
+    DPO_TRY(load_options(where, model, bpe));
+    return find_whole_tokens(bpe);
 }
 
 void tokenizer_bpe_destroy(tokenizer_bpe *bpe)
 {
     tokenizer_vocab_destroy(&bpe->vocab);
     dpo_free(bpe->slot);
+    dpo_free(bpe->is_whole);
     *bpe = (tokenizer_bpe){0};
 }

@@ -153,6 +153,33 @@ static void ids_are_appended(void **state)
     dpo_tokenizer_destroy(&tokenizer);
 }
 
+static void a_token_that_no_merges_make_is_found_only_if_they_are_ignored(void **state)
+{
+    static const char *const options[] = {"", "\"ignore_merges\":true,"};
+    static const int32_t want[2][2] = {{1, 0}, {2}};
+    dpo_buffer text = {0};
+    dpo_buffer ids = {0};
+
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        dpo_tokenizer *tokenizer;
+
+        dpo_buffer_clear(&text);
+        ASSERT_OK(dpo_buffer_printf(&text,
+                                    "{\"model\":{%s\"type\":\"BPE\",\"merges\":[\"a b\"],"
+                                    "\"vocab\":{\"a\":0,\"b\":1,\"ba\":2,\"ab\":3}}}",
+                                    options[i]));
+        ASSERT_OK(parse(dpo_buffer_text(&text), NULL, &tokenizer));
+        encode(tokenizer, "ba", false, &ids);
+        assert_ids(&ids, 2 - i, want[i]);
+        encode(tokenizer, "ab", false, &ids);
+        assert_ids(&ids, 1, (const int32_t[]){3});
+        dpo_tokenizer_destroy(&tokenizer);
+    }
+    dpo_buffer_destroy(&text);
+    dpo_buffer_destroy(&ids);
+}
+
 static void a_text_that_is_not_utf_8_is_refused_and_changes_nothing(void **state)
 {
     dpo_tokenizer *tokenizer;
@@ -501,6 +528,7 @@ int main(void)
         UNIT_TEST(byte_fallback_models_return_every_text),
         UNIT_TEST(the_template_is_put_around_only_when_asked),
         UNIT_TEST(ids_are_appended),
+        UNIT_TEST(a_token_that_no_merges_make_is_found_only_if_they_are_ignored),
         UNIT_TEST(a_text_that_is_not_utf_8_is_refused_and_changes_nothing),
         UNIT_TEST(half_a_character_is_decoded_as_a_replacement),
         UNIT_TEST(roles_are_texts_or_objects),

@@ -40,6 +40,7 @@ static dpo_status find_token(const char *where, const char *key, const dpo_json 
 {
     const char *text;
 
+    *id = -1;
     if (dpo_json_type_of(node) == DPO_JSON_TEXT)
         text = dpo_json_text(node);
     else if (dpo_json_type_of(node) == DPO_JSON_OBJECT)

@@ -9,12 +9,16 @@
 
 #include <stdint.h>
 
-/** The f32 of the same value. \local */
+/** The f32 of the same value as a bf16. \local */
 float dpo_f32_from_bf16(uint16_t bits);
+
+/** The f32 of the same value as an f16. \local */
 float dpo_f32_from_f16(uint16_t bits);
 
-/** Nearest value, ties to even; NaN stays NaN, too large becomes infinity. \local */
+/** Nearest bf16, ties to even; NaN stays NaN, too large becomes infinity. \local */
 uint16_t dpo_bf16_from_f32(float value);
+
+/** Nearest f16, likewise. \local */
 uint16_t dpo_f16_from_f32(float value);
 
 #endif

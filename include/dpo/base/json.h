@@ -114,38 +114,55 @@ DPO_MUST_CHECK dpo_status dpo_json_get_int(const dpo_json *object, const char *w
 DPO_MUST_CHECK dpo_status dpo_json_get_number(const dpo_json *object, const char *where,
                                               const char *key, double *value);
 
-/** Numbers, texts and booleans that may be absent or null: *value then stays as it is. \local
+/** A text that may be absent or null: *value then stays as it is. \local
  * \errors{DPO_EDATA if there but of another kind} */
 DPO_MUST_CHECK dpo_status dpo_json_maybe_text(const dpo_json *object, const char *where,
                                               const char *key, const char **value);
+
+/** A whole number, likewise. \local \errors{DPO_EDATA also if it is out of range} */
 DPO_MUST_CHECK dpo_status dpo_json_maybe_int(const dpo_json *object, const char *where,
                                              const char *key, int64_t min, int64_t max,
                                              int64_t *value);
+
+/** A number, likewise. \local \errors{DPO_EDATA} */
 DPO_MUST_CHECK dpo_status dpo_json_maybe_number(const dpo_json *object, const char *where,
                                                 const char *key, double *value);
+
+/** A boolean, likewise. \local \errors{DPO_EDATA} */
 DPO_MUST_CHECK dpo_status dpo_json_maybe_bool(const dpo_json *object, const char *where,
                                               const char *key, bool *value);
 
-/** New empty object or array, owned by the caller; NULL on error. \local \errors{DPO_ENOMEM} */
+/** New empty object, owned by the caller; NULL on error. \local \errors{DPO_ENOMEM} */
 DPO_MUST_CHECK dpo_status dpo_json_new_object(dpo_json **root);
+
+/** New empty array, likewise. \local \errors{DPO_ENOMEM} */
 DPO_MUST_CHECK dpo_status dpo_json_new_array(dpo_json **root);
 
 /** A deep copy, owned by the caller; NULL on error. \local \errors{DPO_ENOMEM} */
 DPO_MUST_CHECK dpo_status dpo_json_copy(const dpo_json *node, dpo_json **copy);
 
 /**
- * Adds a member to an object (key given) or an item to an array (key NULL), at the end. A member of that
+ * Adds a text as a member to an object (key given) or as an item to an array (key NULL), at the end. A member of that
  * name is replaced.
  *
  * \local
  * \errors{DPO_ENOMEM}
  */
 DPO_MUST_CHECK dpo_status dpo_json_put_text(dpo_json *node, const char *key, const char *value);
+
+/** Adds a whole number, likewise. \local \errors{DPO_ENOMEM} */
 DPO_MUST_CHECK dpo_status dpo_json_put_int(dpo_json *node, const char *key, int64_t value);
+
+/** Adds a number, likewise. \local \errors{DPO_ENOMEM} */
 DPO_MUST_CHECK dpo_status dpo_json_put_number(dpo_json *node, const char *key, double value);
+
+/** Adds a boolean, likewise. \local \errors{DPO_ENOMEM} */
 DPO_MUST_CHECK dpo_status dpo_json_put_bool(dpo_json *node, const char *key, bool value);
+
+/** Adds a null, likewise. \local \errors{DPO_ENOMEM} */
 DPO_MUST_CHECK dpo_status dpo_json_put_null(dpo_json *node, const char *key);
-/** As above; takes over child: on success *child is NULL, on error it is destroyed. \local */
+
+/** Adds any value, likewise; takes over child: on success *child is NULL, on error it is destroyed. \local */
 DPO_MUST_CHECK dpo_status dpo_json_put_node(dpo_json *node, const char *key, dpo_json **child);
 
 /** Writes a document, numbers so that they round-trip; indented by two spaces if pretty. \local

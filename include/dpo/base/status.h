@@ -13,7 +13,7 @@
 
 #include <stdio.h>
 
-/* One row per status: name, exit code of the program (sysexits), short text. */
+/** One row per status: name, exit code of the program (sysexits), short text. */
 #define DPO_STATUS_LIST(ENTRY)                                   \
     ENTRY(DPO_OK, 0, "success")                                  \
     ENTRY(DPO_EUSAGE, 64, "wrong command line or configuration") \
@@ -22,22 +22,24 @@
     ENTRY(DPO_ENOMEM, 71, "out of memory")                       \
     ENTRY(DPO_EIO, 74, "file input or output failed")
 
+/** The name column of DPO_STATUS_LIST(). */
 #define DPO_STATUS_ENUM(name, exit_code, text) name,
 /** What a function that can fail returns. */
 typedef enum { DPO_STATUS_LIST(DPO_STATUS_ENUM) } dpo_status;
 #undef DPO_STATUS_ENUM
 
+/** A caller that ignores the result is warned by the compiler. */
 #define DPO_MUST_CHECK __attribute__((warn_unused_result))
 
 /** Where and why the last failure happened; a plain value that may be sent to other ranks. */
 typedef struct {
-    dpo_status status;
-    int rank;        /**< world rank that failed */
-    int n_failed;    /**< ranks that failed together, 0 before dpo_agree() */
-    int line;        /**< source line */
-    char file[64];   /**< source file without its folder */
-    char node[64];   /**< host name */
-    char text[1024]; /**< "where: what was found, what was expected, what to do" */
+    dpo_status status; /**< DPO_OK as long as nothing failed */
+    int rank;          /**< world rank that failed */
+    int n_failed;      /**< ranks that failed together, 0 before dpo_agree() */
+    int line;          /**< source line */
+    char file[64];     /**< source file without its folder */
+    char node[64];     /**< host name */
+    char text[1024];   /**< "where: what was found, what was expected, what to do" */
 } dpo_error;
 
 /**
@@ -101,6 +103,7 @@ _Noreturn void dpo_assert_failed(const char *condition, const char *file, int li
  */
 void dpo_assert_set_end(void (*end)(void));
 
+/** Records a failure here, see dpo_fail(); its value is the status. */
 #define DPO_FAIL(status, ...) dpo_fail((status), __FILE__, __LINE__, __VA_ARGS__)
 
 /** Contract that holds in every build. */

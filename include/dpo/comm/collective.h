@@ -14,10 +14,16 @@
 
 #include "dpo/comm/grid.h"
 
-/** In place on every rank: sum, maximum. \collective{the axis} */
+/** Sum over the ranks, in place on every rank, of f64 [n]. \collective{the axis} */
 void dpo_sum_f64(const dpo_grid *grid, dpo_axis axis, int64_t n, double *values);
+
+/** Sum over the ranks, in place on every rank, of i64 [n]. \collective{the axis} */
 void dpo_sum_i64(const dpo_grid *grid, dpo_axis axis, int64_t n, int64_t *values);
+
+/** Maximum over the ranks, in place on every rank, of f64 [n]. \collective{the axis} */
 void dpo_max_f64(const dpo_grid *grid, dpo_axis axis, int64_t n, double *values);
+
+/** Maximum over the ranks, in place on every rank, of i64 [n]. \collective{the axis} */
 void dpo_max_i64(const dpo_grid *grid, dpo_axis axis, int64_t n, int64_t *values);
 
 /** Sum of the values of the ranks before this one; 0 on the first. \collective{the axis} */
@@ -33,6 +39,8 @@ void dpo_broadcast(const dpo_grid *grid, dpo_axis axis, int root, int64_t n_byte
  * Every rank's bytes on every rank, one behind the other in rank order.
  *
  * \collective{the axis}
+ * \param[in]  grid     Borrowed.
+ * \param[in]  axis     Ranks that take part.
  * \param[in]  n_local  This rank's number of bytes; ranks may differ.
  * \param[in]  local    [n_local].
  * \param[out] all      [sum of n_local].
@@ -44,6 +52,8 @@ void dpo_all_gather_bytes(const dpo_grid *grid, dpo_axis axis, int64_t n_local, 
  * Sums a vector over the ranks of an axis; each rank gets its own part of the sum.
  *
  * \collective{the axis}
+ * \param[in]     grid    Borrowed.
+ * \param[in]     axis    Ranks that take part.
  * \param[in]     n       Length of the vector, the same on every rank.
  * \param[in,out] values  f32 [n]; on return the part dpo_range_of_part(n, size, rank) holds the sum, added in
  *                        rank order; the rest is unspecified.
@@ -54,6 +64,8 @@ void dpo_reduce_scatter_f32(const dpo_grid *grid, dpo_axis axis, int64_t n, floa
  * Gives every rank the whole of a vector of which each rank holds its part, in place.
  *
  * \collective{the axis}
+ * \param[in]     grid    Borrowed.
+ * \param[in]     axis    Ranks that take part.
  * \param[in]     n       Length of the vector.
  * \param[in,out] values  f32 [n]; in: dpo_range_of_part(n, size, rank) is valid; out: all of it.
  */

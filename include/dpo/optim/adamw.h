@@ -64,12 +64,16 @@ void dpo_adamw_destroy(dpo_adamw **adamw);
 void dpo_adamw_run(dpo_adamw *adamw, double lr, double gradient_scale, const float *gradient,
                    float *weight);
 
-/** First and second moments m and v, f32 [slice], borrowed; for checkpoints. \local */
+/** First moment m, f32 [slice], borrowed; for checkpoints. \local */
 float *dpo_adamw_first_moment(dpo_adamw *adamw);
+
+/** Second moment v, likewise. \local */
 float *dpo_adamw_second_moment(dpo_adamw *adamw);
 
-/** Number of updates made; setting it is for checkpoints, >= 0. \local */
+/** Number of updates made. \local */
 int64_t dpo_adamw_n_updates(const dpo_adamw *adamw);
+
+/** Sets the number of updates made, >= 0; for checkpoints. \local */
 void dpo_adamw_set_n_updates(dpo_adamw *adamw, int64_t n_updates);
 
 #endif

@@ -34,6 +34,7 @@ typedef struct {
     char *out;     /**< folder of the run's files */
     int64_t seed;  /**< of shuffling and sampling */
     int precision; /**< auto or f32 */
+    /** The group "data". */
     struct {
         dpo_json *train;     /**< source or list of sources */
         dpo_json *eval;      /**< the same, may be NULL */
@@ -43,20 +44,24 @@ typedef struct {
         char *chat_template; /**< file with a template; NULL: the model's */
         bool shuffle;        /**< each epoch in another order */
     } data;
+    /** The group "objective". */
     struct {
         char *name;             /**< row of the table of objectives */
         double beta;            /**< 1/nat */
         double label_smoothing; /**< [0, 0.5) */
     } objective;
+    /** The group "reference". */
     struct {
         char *model; /**< NULL: model */
         char *cache; /**< NULL: out/reference.h5 */
     } reference;
+    /** The group "batch". */
     struct {
         int64_t examples;   /**< per optimizer step, all ranks together */
         int64_t tokens;     /**< per micro-batch and rank; 0: chosen by the program */
         bool share_prompts; /**< compute a prompt once for its responses */
     } batch;
+    /** The group "optimizer". */
     struct {
         int name;            /**< adamw */
         double lr;           /**< peak learning rate */
@@ -65,28 +70,34 @@ typedef struct {
         double weight_decay; /**< decoupled */
         double clip;         /**< largest gradient norm; 0: off */
     } optimizer;
+    /** The group "schedule". */
     struct {
         char *name;    /**< row of the table of schedules */
         double warmup; /**< steps, or a fraction of the steps below 1 */
         double min_lr; /**< cosine: lowest rate */
     } schedule;
+    /** The group "train". */
     struct {
         int64_t epochs; /**< passes over the data */
         int64_t steps;  /**< optimizer steps; 0: as epochs say */
     } train;
+    /** The group "checkpoint". */
     struct {
         int64_t every; /**< steps; 0: only at the end */
         int64_t keep;  /**< newest checkpoints that stay; 0: all */
         int resume;    /**< dpo_resume */
     } checkpoint;
+    /** The group "evaluate". */
     struct {
         int64_t every;     /**< steps; 0: only at the end */
         bool at_start;     /**< before the first step */
         dpo_json *prompts; /**< texts to continue at each evaluation, may be NULL */
     } evaluate;
+    /** The group "log". */
     struct {
         int64_t every; /**< steps between lines */
     } log;
+    /** The group "generate". */
     struct {
         int64_t max_tokens; /**< new tokens */
         double temperature; /**< 0: greedy */
@@ -94,6 +105,7 @@ typedef struct {
         double top_p;       /**< 1: off */
         bool chat;          /**< prompts are user messages */
     } generate;
+    /** The group "export". */
     struct {
         int dtype; /**< as_loaded, f32 or bf16 */
     } export_;

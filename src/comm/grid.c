@@ -31,7 +31,7 @@ dpo_status dpo_grid_create(int tensor_size, dpo_grid **grid)
 
     MPI_Comm_size(MPI_COMM_WORLD, &size);
     MPI_Allreduce(&have_memory, &all_have_memory, 1, MPI_INT, MPI_MIN, MPI_COMM_WORLD);
-    if (!all_have_memory) {
+    if (*grid == NULL || !all_have_memory) {
         dpo_free(*grid);
         *grid = NULL;
         return DPO_FAIL(DPO_ENOMEM, "grid: no memory on at least one rank");

@@ -74,7 +74,7 @@ static dpo_status apply_token(const char *where, const dpo_json *member, dpo_tok
     const char *key = dpo_json_key(member);
     int role = role_of(key);
     dpo_json_type type = dpo_json_type_of(member);
-    int32_t id;
+    int32_t id = -1;
 
     if (type == DPO_JSON_NULL) return DPO_OK;
     if (role == TOKENIZER_N_ROLES && type != DPO_JSON_TEXT && type != DPO_JSON_OBJECT)

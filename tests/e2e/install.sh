@@ -22,3 +22,9 @@ MPIDPO=$SCRATCH/usr/bin/mpidpo
 cd usr/share/mpidpo
 ranks 2 train configs/quickstart.json --out "$SCRATCH/run" --set train.epochs=1 --set evaluate.at_start=false --quiet
 assert_file "$SCRATCH/run/model/model.safetensors"
+
+fact "the commented example is a valid configuration"
+head -n 64 configs/stories/train.jsonl >"$SCRATCH/pairs.jsonl"
+ranks 2 train configs/first-run.json --model configs/stories260K --data "$SCRATCH/pairs.jsonl" --eval configs/stories/eval.jsonl \
+    --out "$SCRATCH/first" --quiet
+assert_file "$SCRATCH/first/model/model.safetensors"

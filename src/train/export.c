@@ -8,8 +8,8 @@
 dpo_status dpo_export_model(const dpo_grid *grid, const dpo_model *model, const char *source_folder,
                             const char *folder, const dpo_run_config *run)
 {
-    const dpo_tensor_type types[] = {dpo_model_config_of(model)->type, DPO_TENSOR_F32,
-                                     DPO_TENSOR_BF16}; /* in the order of export.dtype */
+    const dpo_tensor_type types[] = {DPO_TENSOR_F32, DPO_TENSOR_BF16,
+                                     dpo_model_config_of(model)->type}; /* order of export.dtype */
 
     return dpo_model_export(grid, model, source_folder, folder, types[run->export_.dtype]);
 }

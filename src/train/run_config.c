@@ -11,7 +11,7 @@ static const char *const truncations[] = {"keep_start", "keep_end", "drop", "err
 static const char *const empties[] = {"error", "drop", "keep", NULL};
 static const char *const optimizers[] = {"adamw", NULL};
 static const char *const resumes[] = {"auto", "never", NULL};
-static const char *const dtypes[] = {"as_loaded", "f32", "bf16", NULL};
+static const char *const dtypes[] = {"f32", "bf16", "as_loaded", NULL};
 
 enum {
     DATA = DPO_FOR_PREPARE | DPO_FOR_REFERENCE | DPO_FOR_TRAIN | DPO_FOR_EVALUATE,
@@ -111,8 +111,9 @@ static const dpo_field fields[] = {
      "sample among the likeliest with this probability together", GENERATE | FREE},
     {"generate.chat", DPO_FIELD_BOOL, AT(generate.chat), "false", NULL, 0, 0, NULL, NULL,
      "a prompt is a user's message and goes through the chat template", GENERATE | FREE},
-    {"export.dtype", DPO_FIELD_CHOICE, AT(export_.dtype), "\"as_loaded\"", NULL, 0, 0, dtypes, NULL,
-     "number format of the written weights", DPO_FOR_EXPORT | TRAIN | FREE},
+    {"export.dtype", DPO_FIELD_CHOICE, AT(export_.dtype), "\"f32\"", NULL, 0, 0, dtypes, NULL,
+     "number format of the written weights; f32 loses nothing of small updates",
+     DPO_FOR_EXPORT | TRAIN | FREE},
 };
 
 enum { N_FIELDS = sizeof fields / sizeof fields[0] };

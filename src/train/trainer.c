@@ -136,15 +136,24 @@ static dpo_status resume_from(trainer *t, const char *path)
     return DPO_OK;
 }
 
+/* World rank 0: the folder is there, without what a killed run left half-written. */
+static dpo_status make_checkpoint_folder(const trainer *t)
+{
+    int64_t n_removed;
+
+    if (dpo_grid_rank(t->grid, DPO_WORLD) != 0) return DPO_OK;
+    DPO_TRY(dpo_folder_create(t->checkpoint_folder));
+    return dpo_folder_clean(t->checkpoint_folder, &n_removed);
+}
+
 static dpo_status resume(trainer *t)
 {
-    dpo_status status = DPO_OK;
     char *path = NULL;
 
-    if (dpo_grid_rank(t->grid, DPO_WORLD) == 0) status = dpo_folder_create(t->checkpoint_folder);
-    DPO_TRY(dpo_agree(t->grid, status));
+    DPO_TRY(dpo_agree(t->grid, make_checkpoint_folder(t)));
     DPO_TRY(dpo_checkpoint_newest(t->grid, t->checkpoint_folder, &path));
-    if (path != NULL) status = resume_from(t, path);
+    dpo_status status = path != NULL ? resume_from(t, path) : DPO_OK;
+
     dpo_free(path);
     return status;
 }

@@ -107,7 +107,7 @@ typedef struct {
     } generate;
     /** The group "export". */
     struct {
-        int dtype; /**< as_loaded, f32 or bf16 */
+        int dtype; /**< f32, bf16 or as_loaded */
     } export_;
 } dpo_run_config;
 

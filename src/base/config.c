@@ -244,7 +244,8 @@ dpo_status dpo_config_add_file(dpo_config *config, const char *path)
 static dpo_status parse_value(const dpo_field *field, const char *source, const char *value,
                               dpo_json **node)
 {
-    bool is_text = field->type == DPO_FIELD_TEXT || field->type == DPO_FIELD_CHOICE;
+    bool is_text = (field->type == DPO_FIELD_TEXT || field->type == DPO_FIELD_CHOICE) &&
+                   strcmp(value, "null") != 0;
     dpo_json *array;
 
     if (!is_text &&
@@ -266,8 +267,12 @@ dpo_status dpo_config_set(dpo_config *config, const char *source, const char *pa
 
     if (i < 0) return unknown_key(config, source, path);
     DPO_TRY(parse_value(&config->fields[i], source, value, &node));
-    dpo_status status = take(config, source, i, &node);
+    dpo_status status = DPO_OK;
 
+    if (dpo_json_type_of(node) == DPO_JSON_NULL)
+        dpo_json_destroy(&config->value[i]);
+    else
+        status = take(config, source, i, &node);
     dpo_json_destroy(&node);
     return status;
 }

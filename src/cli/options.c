@@ -186,8 +186,8 @@ static dpo_status command_help(const dpo_command *command, dpo_buffer *out)
                                           option_table[o].path));
     }
     if (command->keys != 0)
-        DPO_TRY(
-            dpo_buffer_append_text(out, "  --set PATH=VALUE     any key below; may be repeated\n"));
+        DPO_TRY(dpo_buffer_append_text(
+            out, "  --set PATH=VALUE     any key below; may be repeated; null takes a key back\n"));
     DPO_TRY(dpo_buffer_append_text(out, "  --quiet              warnings and errors only\n"
                                         "  --help               this text\n"));
     if (command->keys == 0) return DPO_OK;

@@ -87,9 +87,9 @@ enum { N_OBJECTIVES = sizeof objective_table / sizeof objective_table[0] };
 
 #define PARAMETER(member, bit) #member, bit, offsetof(dpo_objective_params, member)
 static const dpo_objective_parameter parameter_table[] = {
-    {PARAMETER(beta, DPO_USES_BETA), 0.1, 0.0, false, INFINITY, "a number > 0",
+    {PARAMETER(beta, DPO_USES_BETA), 0.0, false, INFINITY, "a number > 0",
      "strength of the pull towards the reference, 1/nat"},
-    {PARAMETER(label_smoothing, DPO_USES_LABEL_SMOOTHING), 0.0, 0.0, true, 0.5,
+    {PARAMETER(label_smoothing, DPO_USES_LABEL_SMOOTHING), 0.0, true, 0.5,
      "a number >= 0 and < 0.5", "probability that a comparison is the wrong way round"},
 };
 #undef PARAMETER
@@ -121,23 +121,12 @@ dpo_status dpo_objective_find(const char *name, const dpo_objective **objective)
     return dpo_unknown_name("objective.name", "objective", name, names, N_OBJECTIVES);
 }
 
-static double *member_of(dpo_objective_params *params, const dpo_objective_parameter *row)
-{
-    return (double *)(void *)((char *)params + row->offset);
-}
-
 static double value_of(const dpo_objective_params *params, const dpo_objective_parameter *row)
 {
     double value;
 
     memcpy(&value, (const char *)params + row->offset, sizeof value);
     return value;
-}
-
-void dpo_objective_set_defaults(dpo_objective_params *params)
-{
-    for (int i = 0; i < N_PARAMETERS; i++)
-        *member_of(params, &parameter_table[i]) = parameter_table[i].initial;
 }
 
 static dpo_status check_parameter(const dpo_objective *objective,

@@ -207,7 +207,7 @@ dpo_status dpo_run_config_check(const dpo_config *config, const dpo_run_config *
     if (run->train.steps > 0 && dpo_config_is_given(config, "train.epochs"))
         return DPO_FAIL(DPO_EUSAGE,
                         "train.steps and train.epochs: both given; the length of the run is one of "
-                        "them, remove the other");
+                        "them, remove the other (--set train.epochs=null takes back a file's)");
     DPO_TRY(check_objective(config, run));
     DPO_TRY(check_schedule(config, run));
     if (command == DPO_FOR_TRAIN) DPO_TRY(check_generation(config, run));

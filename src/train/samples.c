@@ -67,6 +67,39 @@ static dpo_sampling sampling_of(const dpo_sampler *s, uint32_t sequence, const i
                           .stop = has_stops ? config->stop : eos};
 }
 
+/*
+ * The text of new tokens behind their prompt: what they add to the prompt's text. Decoded by themselves they
+ * could lose a space, which decoders drop in front of a text.
+ */
+static dpo_status decode_behind(const dpo_tokenizer *tokenizer, const dpo_buffer *prompt,
+                                int64_t n_new, const int32_t *new_ids, dpo_buffer *text)
+{
+    int64_t n_prompt = prompt->size_bytes / (int64_t)sizeof(int32_t);
+    dpo_buffer ids = {0};
+    dpo_buffer before = {0};
+    dpo_buffer all = {0};
+    dpo_status status = dpo_buffer_append(&ids, prompt->data, prompt->size_bytes);
+
+    if (status == DPO_OK)
+        status = dpo_buffer_append(&ids, new_ids, n_new * (int64_t)sizeof *new_ids);
+    if (status == DPO_OK)
+        status = dpo_tokenizer_decode(tokenizer, ids.data, n_prompt, true, &before);
+    if (status == DPO_OK)
+        status = dpo_tokenizer_decode(tokenizer, ids.data, n_prompt + n_new, true, &all);
+    if (status == DPO_OK) {
+        const char *whole = dpo_buffer_text(&all);
+        bool is_beginning =
+            strncmp(whole, dpo_buffer_text(&before), (size_t)before.size_bytes) == 0;
+
+        status = is_beginning ? dpo_buffer_append_text(text, whole + before.size_bytes)
+                              : dpo_tokenizer_decode(tokenizer, new_ids, n_new, true, text);
+    }
+    dpo_buffer_destroy(&ids);
+    dpo_buffer_destroy(&before);
+    dpo_buffer_destroy(&all);
+    return status;
+}
+
 static dpo_status continue_ids(const dpo_sampler *s, uint32_t sequence, const dpo_buffer *prompt,
                                dpo_buffer *text)
 {
@@ -89,7 +122,7 @@ static dpo_status continue_ids(const dpo_sampler *s, uint32_t sequence, const dp
     if (status == DPO_OK) {
         int64_t n = dpo_generator_run(generator, n_prompt, prompt->data, &sampling, tokens);
 
-        status = dpo_tokenizer_decode(s->tokenizer, tokens, n, true, text);
+        status = decode_behind(s->tokenizer, prompt, n, tokens, text);
     }
     dpo_generator_destroy(&generator);
     dpo_free(tokens);

@@ -30,4 +30,5 @@ fact "the speech is gone from its stories"
 mpidpo generate --model "$MODEL" --max-tokens 100 "${openings[@]}" >before
 mpidpo generate --model run/model --max-tokens 100 "${openings[@]}" >after
 assert_contains before '"'
+assert_contains before 'outside. '
 assert_lacks after '"'

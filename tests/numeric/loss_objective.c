@@ -74,12 +74,7 @@ static double run(const char *name, const dpo_objective_params *params, example 
 
 static dpo_objective_params params_of(double beta, double label_smoothing)
 {
-    dpo_objective_params params;
-
-    dpo_objective_set_defaults(&params);
-    params.beta = beta;
-    params.label_smoothing = label_smoothing;
-    return params;
+    return (dpo_objective_params){.beta = beta, .label_smoothing = label_smoothing};
 }
 
 /*

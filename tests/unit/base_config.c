@@ -115,6 +115,9 @@ static void set_takes_bare_texts_and_wins_over_files(void **state)
     ASSERT_OK(dpo_config_set(config, "--set", "group.kind", "first"));
     ASSERT_OK(dpo_config_set(config, "--set", "group.extra", "some/path"));
     ASSERT_FAILS(dpo_config_set(config, "--set", "group.count", "many"), DPO_EUSAGE, "group.count");
+    ASSERT_OK(dpo_config_set(config, "--set", "group.rate", "0.5"));
+    ASSERT_OK(dpo_config_set(config, "--set", "group.rate", "null"));
+    assert_false(dpo_config_is_given(config, "group.rate"));
     assert_true(dpo_config_is_given(config, "name") && !dpo_config_is_given(config, "group.count"));
     ASSERT_OK(dpo_config_fill(config, &v));
     assert_string_equal(v.name, "123");

@@ -76,7 +76,7 @@ DPO_MUST_CHECK dpo_status dpo_config_add_text(dpo_config *config, const char *so
 DPO_MUST_CHECK dpo_status dpo_config_add_file(dpo_config *config, const char *path);
 
 /**
- * Sets one key.
+ * Sets one key; null takes it back, so that its default holds.
  *
  * \local
  * \param[in,out] config  The configuration.

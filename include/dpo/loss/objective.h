@@ -45,7 +45,6 @@ typedef struct {
     const char *key;   /**< its name in the configuration, below "objective." */
     uint32_t bit;      /**< DPO_USES_... */
     size_t offset;     /**< of the double in dpo_objective_params */
-    double initial;    /**< default */
     double min;        /**< lower end */
     bool min_allowed;  /**< whether min itself is allowed */
     double max;        /**< upper end, not allowed itself; may be infinite */
@@ -110,9 +109,6 @@ const dpo_objective_parameter *dpo_objective_parameter_table(int *n);
  * \errors{DPO_EUSAGE with the nearest known name}
  */
 DPO_MUST_CHECK dpo_status dpo_objective_find(const char *name, const dpo_objective **objective);
-
-/** Sets every parameter to its default. \local */
-void dpo_objective_set_defaults(dpo_objective_params *params);
 
 /**
  * Refuses parameters that the objective would ignore, and values out of range.

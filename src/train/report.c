@@ -84,30 +84,28 @@ static void describe_time(double seconds, char text[32])
     (void)snprintf(text, 32, "%lld:%02lld:%02lld", s / 3600, s / 60 % 60, s % 60);
 }
 
+/* A live line has to fit into 80 columns; a job log has room for what a reader wants later. */
 static void say_step(const dpo_report *report, const dpo_checkpoint_state *state, double lr,
                      const dpo_step_numbers *numbers)
 {
-    double n_edges = numbers->sums.sum[DPO_SUM_EDGES];
-    double passed_s = dpo_clock_s() - report->begin_s;
-    double per_step_s = passed_s / (double)(state->step - report->first_step);
+    double pairs_per_s = numbers->sums.sum[DPO_SUM_EDGES] / numbers->step_s;
+    double accuracy = metric_named("rewards/accuracies", &numbers->sums);
+    double margin = metric_named("rewards/margins", &numbers->sums);
+    double per_step_s =
+        (dpo_clock_s() - report->begin_s) / (double)(state->step - report->first_step);
+    bool is_end = state->step == report->n_steps;
     char left[32];
-    char line[256];
 
     describe_time(per_step_s * (double)(report->n_steps - state->step), left);
-    (void)snprintf(
-        line, sizeof line,
-        "step %lld/%lld  loss %.4f  accuracy %.3f  margin %.4f  grad norm %.3g  lr %.3g  "
-        "%.2f pairs/s  %s left",
-        (long long)state->step, (long long)report->n_steps, numbers->loss,
-        metric_named("rewards/accuracies", &numbers->sums),
-        metric_named("rewards/margins", &numbers->sums), numbers->grad_norm, lr,
-        n_edges / numbers->step_s, left);
-    bool is_due = state->step % report->run->log.every == 0 || state->step == report->n_steps;
-
-    if (dpo_log_is_live() && state->step < report->n_steps)
-        dpo_log_live("%s", line);
-    else if (is_due)
-        dpo_log_info("%s", line);
+    if (dpo_log_is_live() && !is_end)
+        dpo_log_live("%lld/%lld loss %.4f acc %.3f margin %.4f %.3g pairs/s %s left",
+                     (long long)state->step, (long long)report->n_steps, numbers->loss, accuracy,
+                     margin, pairs_per_s, left);
+    else if (is_end || state->step % report->run->log.every == 0)
+        dpo_log_info("step %lld/%lld  loss %.4f  accuracy %.3f  margin %.4f  grad norm %.3g  "
+                     "lr %.3g  %.2f pairs/s  %s left",
+                     (long long)state->step, (long long)report->n_steps, numbers->loss, accuracy,
+                     margin, numbers->grad_norm, lr, pairs_per_s, left);
 }
 
 static dpo_status write_step(dpo_report *report, const dpo_checkpoint_state *state, double lr,

@@ -6,6 +6,13 @@
 head -n 48 "$TRAIN" >pairs.jsonl
 options=(--model "$MODEL" --data pairs.jsonl --eval "$EVAL" --set batch.examples=8 --set optimizer.lr=1e-4)
 
+# same_losses A B: two runs have the same losses but for rounding.
+same_losses() {
+    paste <(json_values "$1/metrics.jsonl" loss) <(json_values "$2/metrics.jsonl" loss) >both
+    awk 'NF != 2 { bad = 1 } { d = $1 - $2; if (d < 0) d = -d; if (d > 1e-5 * $1) bad = 1 } END { exit bad }' both ||
+        fail "losses of $1 and $2: $(cat both)"
+}
+
 fact "one command makes everything"
 ranks 2 train "${options[@]}" --out a --set checkpoint.every=2 --set evaluate.at_start=true 2>log
 assert_file a/config.json a/manifest.json a/data.h5 a/eval.h5 a/reference.h5 a/metrics.jsonl a/checkpoints/step-00000006.h5
@@ -21,8 +28,7 @@ assert_lacks log $'\r'
 fact "any number of ranks gives the same losses"
 for n in 1 4; do
     ranks "$n" train "${options[@]}" --out "ranks$n" --quiet
-    paste <(json_values a/metrics.jsonl loss) <(json_values "ranks$n/metrics.jsonl" loss) >both
-    awk '{ d = $1 - $2; if (d < 0) d = -d; if (d > 1e-5 * $1) bad = 1 } END { exit bad }' both || fail "losses of 2 and $n ranks: $(cat both)"
+    same_losses a "ranks$n"
 done
 
 fact "a second run with another beta reuses data and reference"
@@ -33,6 +39,13 @@ assert_lacks log 'computed in'
 fact "a finished run has nothing to do, and says so"
 ranks 2 train "${options[@]}" --out a --set checkpoint.every=2 2>log
 assert_contains log '6 of 6 steps are done'
+
+fact "another number of ranks continues a run"
+cp -r a f
+rm -r f/checkpoints/step-00000006.h5 f/model
+ranks 1 train "${options[@]}" --out f --set checkpoint.every=2 2>log
+assert_contains log '4 of 6 steps are done'
+same_losses a f
 
 fact "a run that a signal stopped goes on, bit for bit"
 $MPIRUN -n 2 "$MPIDPO" train "${options[@]}" --out c --set train.epochs=20 2>log &

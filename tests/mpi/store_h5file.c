@@ -4,9 +4,9 @@
 #include <fcntl.h>
 #include <hdf5.h>
 #include <sys/mount.h>
-#include <sys/resource.h>
 
 #include "dpo/base/range.h"
+#include "mpi/file_limit.h"
 #include "mpi_test.h"
 #include "scratch.h"
 
@@ -324,16 +324,6 @@ static void damaged_metadata_are_refused(void **state)
     }
     ASSERT_ALL(n_refused > 10 && n_refused + n_open == 29);
     end_scratch();
-}
-
-/* The size this process may write files to; SIGXFSZ is ignored, so that the call fails with EFBIG. */
-static void limit_file_size(bool here, rlim_t bytes)
-{
-    struct rlimit limit = {RLIM_INFINITY, RLIM_INFINITY};
-
-    (void)getrlimit(RLIMIT_FSIZE, &limit);
-    limit.rlim_cur = here ? bytes : limit.rlim_max;
-    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
 }
 
 static void one_rank_that_cannot_write_fails_all_and_the_old_file_stays(void **state)

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "dpo/store/safetensors.h"
 
-#include <sys/resource.h>
-
 #include "dpo/base/buffer.h"
 #include "dpo/base/float16.h"
 #include "dpo/base/range.h"
 #include "dpo/store/publish.h"
+#include "mpi/file_limit.h"
 #include "mpi_test.h"
 #include "scratch.h"
 
@@ -242,15 +241,6 @@ static void a_tensor_of_another_shape_or_type_is_refused(void **state)
     ASSERT_FAILS(dpo_safetensors_read(weights, 0, 0, 1, &value), DPO_EDATA, "of type I64");
     dpo_safetensors_close(&weights);
     end_scratch();
-}
-
-static void limit_file_size(bool here, rlim_t bytes)
-{
-    struct rlimit limit = {RLIM_INFINITY, RLIM_INFINITY};
-
-    (void)getrlimit(RLIMIT_FSIZE, &limit);
-    limit.rlim_cur = here ? bytes : limit.rlim_max;
-    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
 }
 
 static void one_rank_that_cannot_write_fails_all_and_old_weights_stay(void **state)

@@ -9,6 +9,7 @@
 #include "dpo/base/log.h"
 #include "dpo/data/prepare.h"
 #include "dpo/data/token_store.h"
+#include "dpo/store/h5file.h"
 #include "mpi_test.h"
 
 #define FOLDER DPO_TEST_DATA "/preferences"
@@ -92,6 +93,28 @@ static inline dpo_status prepare(run *r)
 static inline dpo_status open_store(const run *r, dpo_token_store **store)
 {
     return dpo_token_store_open(test_grid, store_path, dpo_tokenizer_size(r->tokenizer), store);
+}
+
+/* Of all arrays, bytes and names. */
+static inline dpo_digest digest_of_arrays(void)
+{
+    dpo_digest digest = {0, 0};
+    dpo_h5_file *file;
+
+    ASSERT_OK(dpo_h5_open(test_grid, store_path, DPO_H5_READ, &file));
+    for (int64_t d = 0; d < dpo_h5_count(file); d++) {
+        static const int64_t bytes[] = {1, 4, 8, 8, 4, 8};
+        const dpo_h5_dataset *dataset = dpo_h5_dataset_at(file, d);
+        const void *data;
+
+        ASSERT_OK(dpo_h5_map(file, d, &data));
+        digest =
+            dpo_digest_join(digest, dpo_digest_of(dataset->name, (int64_t)strlen(dataset->name)));
+        digest = dpo_digest_join(
+            digest, dpo_digest_of(data, dpo_h5_elements(file, d) * bytes[dataset->type]));
+    }
+    dpo_h5_close(&file);
+    return digest;
 }
 
 #endif

@@ -16,20 +16,35 @@ static const struct {
     {                                        \
 #member, offsetof(dpo_audit, member) \
     }
-    FIELD(n_records),          FIELD(n_examples),
-    FIELD(n_responses),        FIELD(n_edges),
-    FIELD(prompt_tokens),      FIELD(response_tokens),
-    FIELD(chosen_tokens),      FIELD(rejected_tokens),
-    FIELD(separate_tokens),    FIELD(n_truncated),
-    FIELD(n_dropped_too_long), FIELD(n_dropped_no_tokens),
-    FIELD(n_dropped_empty),    FIELD(n_empty),
-    FIELD(n_identical),        FIELD(n_double_bos),
-    FIELD(n_boundary_shifts),  FIELD(prompt.p50),
-    FIELD(prompt.p90),         FIELD(prompt.p99),
-    FIELD(prompt.max),         FIELD(response.p50),
-    FIELD(response.p90),       FIELD(response.p99),
-    FIELD(response.max),       FIELD(sequence.p50),
-    FIELD(sequence.p90),       FIELD(sequence.p99),
+    FIELD(n_records),
+    FIELD(n_examples),
+    FIELD(n_responses),
+    FIELD(n_edges),
+    FIELD(prompt_tokens),
+    FIELD(response_tokens),
+    FIELD(chosen_tokens),
+    FIELD(rejected_tokens),
+    FIELD(separate_tokens),
+    FIELD(n_joined),
+    FIELD(n_truncated),
+    FIELD(n_dropped_too_long),
+    FIELD(n_dropped_no_tokens),
+    FIELD(n_dropped_empty),
+    FIELD(n_empty),
+    FIELD(n_identical),
+    FIELD(n_double_bos),
+    FIELD(n_boundary_shifts),
+    FIELD(prompt.p50),
+    FIELD(prompt.p90),
+    FIELD(prompt.p99),
+    FIELD(prompt.max),
+    FIELD(response.p50),
+    FIELD(response.p90),
+    FIELD(response.p99),
+    FIELD(response.max),
+    FIELD(sequence.p50),
+    FIELD(sequence.p90),
+    FIELD(sequence.p99),
     FIELD(sequence.max),
 #undef FIELD
 };
@@ -168,6 +183,7 @@ void dpo_audit_log(const dpo_audit *audit)
     log_lengths("prompt", &audit->prompt);
     log_lengths("response", &audit->response);
     log_lengths("prompt and response", &audit->sequence);
+    log_count("joined with one of the same prompt", audit->n_joined, n);
     log_count("cut to max_length", audit->n_truncated, n);
     log_count("dropped: longer than max_length", audit->n_dropped_too_long, n);
     log_count("dropped: no response tokens left", audit->n_dropped_no_tokens, n);

@@ -5,6 +5,7 @@
 
 #include "dpo/base/log.h"
 #include "dpo/comm/collective.h"
+#include "group.h"
 #include "prepare_record.h"
 #include "source_set.h"
 #include "token_share.h"
@@ -123,6 +124,8 @@ static dpo_status make_store(const dpo_grid *grid, const dpo_prepare_options *op
     m.example.chat_template = options->chat_template;
     dpo_status status = tokenize(grid, &m);
 
+    if (status == DPO_OK && options->group == DPO_GROUP_PROMPT)
+        status = token_share_group(grid, &m.share, &m.audit.counts);
     if (status == DPO_OK) status = write_store(grid, &m, made_of, path, audit);
     token_example_destroy(&m.example);
     audit_share_destroy(&m.audit);

@@ -15,6 +15,7 @@
 enum { FORMAT_VERSION = 1 };
 
 static const char *const truncation_names[] = {"keep_start", "keep_end", "drop", "error"};
+static const char *const group_names[] = {"none", "prompt"};
 static const char *const empty_names[] = {"error", "drop", "keep"};
 
 const char *prepare_source_name(const dpo_data_source *source, int64_t *n_bytes)
@@ -39,8 +40,9 @@ static dpo_digest template_digest(const dpo_prepare_options *options)
 
 static dpo_status digest_all(const dpo_prepare_options *options, prepare_record *made_of)
 {
-    int64_t numbers[] = {FORMAT_VERSION, options->n_sources, options->max_length,
-                         (int64_t)options->truncation, (int64_t)options->empty};
+    int64_t numbers[] = {FORMAT_VERSION,          options->n_sources,
+                         options->max_length,     (int64_t)options->truncation,
+                         (int64_t)options->empty, (int64_t)options->group};
     dpo_digest texts[] = {dpo_tokenizer_digest(options->tokenizer), template_digest(options)};
     dpo_digest_state *state;
 
@@ -145,7 +147,8 @@ static dpo_status put_options(const dpo_prepare_options *options, dpo_json *root
 {
     DPO_TRY(dpo_json_put_int(root, "max_length", options->max_length));
     DPO_TRY(dpo_json_put_text(root, "truncation", truncation_names[options->truncation]));
-    return dpo_json_put_text(root, "empty", empty_names[options->empty]);
+    DPO_TRY(dpo_json_put_text(root, "empty", empty_names[options->empty]));
+    return dpo_json_put_text(root, "group", group_names[options->group]);
 }
 
 static dpo_status fill_root(const prepare_record *made_of, const dpo_prepare_options *options,

@@ -14,23 +14,80 @@ static dpo_status append_i64(token_share *share, token_array array, int64_t valu
     return append(share, array, &value, 1);
 }
 
-static dpo_status add_prompt(token_share *share, const int32_t *ids, int64_t n)
+static int64_t offset_at(const token_share *share, token_array array, int64_t i)
+{
+    const token_array_row *row = &token_arrays[array];
+
+    if (i == share->n[row->count]) return share->n[row->points_at];
+    return ((const int64_t *)share->arrays[array].data)[i];
+}
+
+static token_run run_at(const token_share *share, token_array begins, token_array tokens, int64_t i)
+{
+    int64_t begin = offset_at(share, begins, i);
+    const int32_t *ids = share->arrays[tokens].data;
+
+    return (token_run){ids + begin, offset_at(share, begins, i + 1) - begin};
+}
+
+token_run token_share_prompt(const token_share *share, int64_t prompt)
+{
+    return run_at(share, TOKEN_ARRAY_prompt_begin, TOKEN_ARRAY_prompt_token, prompt);
+}
+
+token_run token_share_response(const token_share *share, int64_t response)
+{
+    return run_at(share, TOKEN_ARRAY_response_begin, TOKEN_ARRAY_response_token, response);
+}
+
+dpo_range token_share_responses(const token_share *share, int64_t example)
+{
+    return (dpo_range){offset_at(share, TOKEN_ARRAY_example_begin, example),
+                       offset_at(share, TOKEN_ARRAY_example_begin, example + 1)};
+}
+
+dpo_range token_share_edges(const token_share *share, int64_t example)
+{
+    return (dpo_range){offset_at(share, TOKEN_ARRAY_edge_begin, example),
+                       offset_at(share, TOKEN_ARRAY_edge_begin, example + 1)};
+}
+
+dpo_status token_share_begin_example(token_share *share, token_origin origin)
+{
+    DPO_TRY(append_i64(share, TOKEN_ARRAY_example_begin, share->n[N_RESPONSES]));
+    DPO_TRY(append_i64(share, TOKEN_ARRAY_edge_begin, share->n[N_EDGES]));
+    DPO_TRY(append(share, TOKEN_ARRAY_example_source, &origin.source, 1));
+    DPO_TRY(append_i64(share, TOKEN_ARRAY_example_line, origin.line));
+    share->n[N_EXAMPLES]++;
+    return DPO_OK;
+}
+
+dpo_status token_share_add_prompt(token_share *share, token_run prompt)
 {
     DPO_TRY(append_i64(share, TOKEN_ARRAY_prompt_begin, share->n[N_PROMPT_TOKENS]));
-    DPO_TRY(append(share, TOKEN_ARRAY_prompt_token, ids, n));
-    share->n[N_PROMPT_TOKENS] += n;
+    DPO_TRY(append(share, TOKEN_ARRAY_prompt_token, prompt.ids, prompt.n));
+    share->n[N_PROMPT_TOKENS] += prompt.n;
     share->n[N_PROMPTS]++;
     return DPO_OK;
 }
 
-static dpo_status add_response(token_share *share, const int32_t *ids, int64_t n, double score)
+dpo_status token_share_add_response(token_share *share, token_run response, double score)
 {
     DPO_TRY(append_i64(share, TOKEN_ARRAY_response_begin, share->n[N_RESPONSE_TOKENS]));
-    DPO_TRY(append(share, TOKEN_ARRAY_response_token, ids, n));
+    DPO_TRY(append(share, TOKEN_ARRAY_response_token, response.ids, response.n));
     DPO_TRY(append_i64(share, TOKEN_ARRAY_response_prompt, share->n[N_PROMPTS] - 1));
     DPO_TRY(append(share, TOKEN_ARRAY_response_score, &score, 1));
-    share->n[N_RESPONSE_TOKENS] += n;
+    share->n[N_RESPONSE_TOKENS] += response.n;
     share->n[N_RESPONSES]++;
+    return DPO_OK;
+}
+
+dpo_status token_share_add_edge(token_share *share, int64_t chosen, int64_t rejected, float weight)
+{
+    DPO_TRY(append_i64(share, TOKEN_ARRAY_edge_chosen, chosen));
+    DPO_TRY(append_i64(share, TOKEN_ARRAY_edge_rejected, rejected));
+    DPO_TRY(append(share, TOKEN_ARRAY_edge_weight, &weight, 1));
+    share->n[N_EDGES]++;
     return DPO_OK;
 }
 
@@ -58,12 +115,13 @@ static dpo_status add_sequences(token_share *share, audit_share *audit,
         int64_t n_prompt = cut.response - cut.begin;
 
         if (cut.owns_prompt || cut.begin != shared_begin) {
-            DPO_TRY(add_prompt(share, ids + cut.begin, n_prompt));
+            DPO_TRY(token_share_add_prompt(share, (token_run){ids + cut.begin, n_prompt}));
             audit->counts.prompt_tokens += n_prompt;
         }
         shared_begin = cut.owns_prompt ? -1 : cut.begin;
-        DPO_TRY(add_response(share, ids + cut.response, cut.end - cut.response,
-                             preference->responses[r].score));
+        DPO_TRY(token_share_add_response(share,
+                                         (token_run){ids + cut.response, cut.end - cut.response},
+                                         preference->responses[r].score));
         audit->counts.response_tokens += cut.end - cut.response;
         audit->counts.separate_tokens += cut.end - cut.begin;
     }
@@ -71,27 +129,17 @@ static dpo_status add_sequences(token_share *share, audit_share *audit,
 }
 
 static dpo_status add_edges(token_share *share, audit_share *audit,
-                            const dpo_preference *preference, const int64_t *response_begin,
-                            int64_t first)
+                            const dpo_preference *preference, int64_t first)
 {
     for (int64_t e = 0; e < preference->n_edges; e++) {
         const dpo_preference_edge *edge = &preference->edges[e];
-        int64_t ends[2] = {first + edge->chosen, first + edge->rejected};
-        int64_t n[2];
+        int64_t chosen = first + edge->chosen;
+        int64_t rejected = first + edge->rejected;
 
-        for (int i = 0; i < 2; i++) {
-            bool is_last = ends[i] + 1 == share->n[N_RESPONSES];
-
-            n[i] = (is_last ? share->n[N_RESPONSE_TOKENS] : response_begin[ends[i] + 1]) -
-                   response_begin[ends[i]];
-        }
-        DPO_TRY(append_i64(share, TOKEN_ARRAY_edge_chosen, ends[0]));
-        DPO_TRY(append_i64(share, TOKEN_ARRAY_edge_rejected, ends[1]));
-        DPO_TRY(append(share, TOKEN_ARRAY_edge_weight, &edge->weight, 1));
-        audit->counts.chosen_tokens += n[0];
-        audit->counts.rejected_tokens += n[1];
+        DPO_TRY(token_share_add_edge(share, chosen, rejected, edge->weight));
+        audit->counts.chosen_tokens += token_share_response(share, chosen).n;
+        audit->counts.rejected_tokens += token_share_response(share, rejected).n;
     }
-    share->n[N_EDGES] += preference->n_edges;
     return DPO_OK;
 }
 
@@ -101,14 +149,9 @@ static dpo_status add_example(token_share *share, audit_share *audit,
 {
     int64_t first = share->n[N_RESPONSES];
 
-    DPO_TRY(append_i64(share, TOKEN_ARRAY_example_begin, first));
-    DPO_TRY(append_i64(share, TOKEN_ARRAY_edge_begin, share->n[N_EDGES]));
-    DPO_TRY(append(share, TOKEN_ARRAY_example_source, &origin.source, 1));
-    DPO_TRY(append_i64(share, TOKEN_ARRAY_example_line, origin.line));
+    DPO_TRY(token_share_begin_example(share, origin));
     DPO_TRY(add_sequences(share, audit, options, preference, example));
-    DPO_TRY(
-        add_edges(share, audit, preference, share->arrays[TOKEN_ARRAY_response_begin].data, first));
-    share->n[N_EXAMPLES]++;
+    DPO_TRY(add_edges(share, audit, preference, first));
     audit->counts.n_examples++;
     audit->counts.n_responses += example->n_responses;
     audit->counts.n_edges += preference->n_edges;

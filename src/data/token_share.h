@@ -9,6 +9,7 @@
  */
 
 #include "audit.h"
+#include "dpo/base/range.h"
 #include "dpo/store/h5file.h"
 #include "tokenize.h"
 
@@ -80,6 +81,26 @@ DPO_MUST_CHECK dpo_status token_share_add(token_share *share, audit_share *audit
                                           const dpo_prepare_options *options,
                                           const dpo_preference *preference,
                                           const token_example *example, token_origin origin);
+
+/* Tokens of a prompt or a response, borrowed from the share. */
+typedef struct {
+    const int32_t *ids; /* [n] */
+    int64_t n;
+} token_run;
+
+token_run token_share_prompt(const token_share *share, int64_t prompt);
+token_run token_share_response(const token_share *share, int64_t response);
+dpo_range token_share_responses(const token_share *share, int64_t example);
+dpo_range token_share_edges(const token_share *share, int64_t example);
+
+/* Begins an example without responses; what is added below is the last one's. */
+DPO_MUST_CHECK dpo_status token_share_begin_example(token_share *share, token_origin origin);
+DPO_MUST_CHECK dpo_status token_share_add_prompt(token_share *share, token_run prompt);
+/* A response to the last prompt. */
+DPO_MUST_CHECK dpo_status token_share_add_response(token_share *share, token_run response,
+                                                   double score);
+DPO_MUST_CHECK dpo_status token_share_add_edge(token_share *share, int64_t chosen, int64_t rejected,
+                                               float weight);
 
 /* Writes all shares to a new file with a text "prepare". \collective{all ranks of the grid} */
 DPO_MUST_CHECK dpo_status token_share_write(const dpo_grid *grid, const token_share *share,

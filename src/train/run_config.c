@@ -9,6 +9,7 @@
 static const char *const precisions[] = {"auto", "f32", NULL};
 static const char *const truncations[] = {"keep_start", "keep_end", "drop", "error", NULL};
 static const char *const empties[] = {"error", "drop", "keep", NULL};
+static const char *const groups[] = {"none", "prompt", NULL};
 static const char *const optimizers[] = {"adamw", NULL};
 static const char *const resumes[] = {"auto", "never", NULL};
 static const char *const dtypes[] = {"f32", "bf16", "as_loaded", NULL};
@@ -44,6 +45,10 @@ static const dpo_field fields[] = {
      truncations, NULL, "what happens to a longer one", DATA},
     {"data.empty", DPO_FIELD_CHOICE, AT(data.empty), "\"error\"", NULL, 0, 0, empties, NULL,
      "what happens to an example with an empty response text", DATA},
+    {"data.group", DPO_FIELD_CHOICE, AT(data.group), "\"none\"", NULL, 0, 0, groups, NULL,
+     "prompt joins examples with the same prompt: one example (as batch.examples counts) of all "
+     "their answers, each computed once, and all their comparisons",
+     DATA},
     {"data.chat_template", DPO_FIELD_TEXT, AT(data.chat_template), NULL, "the model's", 0, 0, NULL,
      NULL, "file with a chat template (Jinja)", DATA | DPO_FOR_GENERATE},
     {"data.shuffle", DPO_FIELD_BOOL, AT(data.shuffle), "true", NULL, 0, 0, NULL, NULL,
@@ -60,7 +65,8 @@ static const dpo_field fields[] = {
     {"reference.cache", DPO_FIELD_TEXT, AT(reference.cache), NULL, "out/reference.h5", 0, 0, NULL,
      NULL, "file of reference log-probabilities, shared by runs that name it", PASS | FREE},
     {"batch.examples", DPO_FIELD_INT, AT(batch.examples), "64", NULL, 1, 1 << 30, NULL, "examples",
-     "global batch: examples per optimizer step, all ranks together", PASS},
+     "global batch: examples (with data.group, prompts) per optimizer step, all ranks together",
+     PASS},
     {"batch.tokens", DPO_FIELD_INT, AT(batch.tokens), "0", "chosen", 0, 1 << 30, NULL, "tokens",
      "micro-batch of one rank; the numbers do not depend on it", PASS | FREE},
     {"batch.share_prompts", DPO_FIELD_BOOL, AT(batch.share_prompts), "true", NULL, 0, 0, NULL, NULL,

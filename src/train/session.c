@@ -85,7 +85,8 @@ static dpo_status prepare_options(const dpo_session *session, dpo_set set,
                                      .chat_template = session->chat_template,
                                      .max_length = run->data.max_length,
                                      .truncation = (dpo_truncation)run->data.truncation,
-                                     .empty = (dpo_empty)run->data.empty};
+                                     .empty = (dpo_empty)run->data.empty,
+                                     .group = (dpo_group)run->data.group};
     DPO_TRY(
         dpo_sources_read(set_table[set].key, sources_of(run, set), sources, &options->n_sources));
     options->sources = *sources;

@@ -7,7 +7,6 @@
 #include "dpo/base/buffer.h"
 #include "dpo/base/log.h"
 #include "dpo/data/token_store.h"
-#include "dpo/store/h5file.h"
 
 #define FILES "data_prepare"
 #include "prepare_run.h"
@@ -86,28 +85,6 @@ static void the_order_is_that_of_the_lines(void **state)
     }
     dpo_token_store_close(&store);
     run_end(&r);
-}
-
-/* Of all arrays, bytes and names. */
-static dpo_digest digest_of_arrays(void)
-{
-    dpo_digest digest = {0, 0};
-    dpo_h5_file *file;
-
-    ASSERT_OK(dpo_h5_open(test_grid, store_path, DPO_H5_READ, &file));
-    for (int64_t d = 0; d < dpo_h5_count(file); d++) {
-        static const int64_t bytes[] = {1, 4, 8, 8, 4, 8};
-        const dpo_h5_dataset *dataset = dpo_h5_dataset_at(file, d);
-        const void *data;
-
-        ASSERT_OK(dpo_h5_map(file, d, &data));
-        digest =
-            dpo_digest_join(digest, dpo_digest_of(dataset->name, (int64_t)strlen(dataset->name)));
-        digest = dpo_digest_join(
-            digest, dpo_digest_of(data, dpo_h5_elements(file, d) * bytes[dataset->type]));
-    }
-    dpo_h5_close(&file);
-    return digest;
 }
 
 /* The number was found on one rank, and holds for any. */

@@ -13,17 +13,20 @@
 
 enum { N_EXAMPLES = 24 };
 
+#define PAIRS DPO_TEST_DATA "/trl-stories/pairs.jsonl"
+/* Four prompts with 6, 3, 1 and 2 pairs of their answers, one between the other. */
+#define ANSWERS DPO_TEST_DATA "/preferences/answers.jsonl"
+
 typedef struct {
     double loss;
     int64_t n;
     float *gradient; /* owned, f32 [n] */
 } result;
 
-static void open_session(const char *keys, const char *out, dpo_run_config *run,
+static void open_session(const char *data, const char *keys, const char *out, dpo_run_config *run,
                          dpo_session *session)
 {
-    configure("{\"batch\": {\"examples\": 24}}", keys, DPO_TEST_DATA "/trl-stories/pairs.jsonl",
-              out, run);
+    configure("{\"batch\": {\"examples\": 24}}", keys, data, out, run);
     dpo_log_set_level(DPO_LOG_SILENT);
     ASSERT_OK(dpo_session_open(test_grid, run, 1u << DPO_SET_TRAIN, session));
     ASSERT_OK(dpo_session_load(session, true));
@@ -113,7 +116,7 @@ static void check_case(const char *keys)
 
     make_scratch(out);
     ASSERT_OK(dpo_objective_find("sigmoid", &objective));
-    open_session(keys, out, &run, &session);
+    open_session(PAIRS, keys, out, &run, &session);
     disturb(session.model);
     one_by_one(&session, objective, &want);
     as_a_step(&session, objective, &got);
@@ -149,31 +152,62 @@ static void prompts_laid_out_for_each_response(void **state)
     check_case("{\"batch\": {\"tokens\": 1000, \"share_prompts\": false}}");
 }
 
+/* One step with all examples of a file. */
+static void step_of(const char *data, const char *keys, result *r)
+{
+    const dpo_objective *objective;
+    dpo_run_config run;
+    dpo_session session;
+    char out[64];
+
+    make_scratch(out);
+    ASSERT_OK(dpo_objective_find("sigmoid", &objective));
+    open_session(data, keys, out, &run, &session);
+    disturb(session.model);
+    as_a_step(&session, objective, r);
+    dpo_session_close(&session);
+    dpo_run_config_destroy(&run);
+    remove_scratch(out);
+}
+
+static void compare_steps(const char *data, const char *keys, const char *other_keys)
+{
+    result r[2] = {{0}};
+
+    step_of(data, keys, &r[0]);
+    step_of(data, other_keys, &r[1]);
+    compare(&r[0], &r[1]);
+    dpo_free(r[0].gradient);
+    dpo_free(r[1].gradient);
+}
+
 /* Shared and separate prompts are different layouts of the same numbers. */
 static void shared_and_separate_prompts_agree(void **state)
 {
     (void)state;
-    const dpo_objective *objective;
-    result r[2] = {{0}};
+    compare_steps(PAIRS, "{}", "{\"batch\": {\"share_prompts\": false}}");
+}
 
-    ASSERT_OK(dpo_objective_find("sigmoid", &objective));
-    for (int shared = 0; shared < 2; shared++) {
-        dpo_run_config run;
-        dpo_session session;
-        char out[64];
+#define GROUP "\"data\": {\"group\": \"prompt\"}"
 
-        make_scratch(out);
-        open_session(shared ? "{}" : "{\"batch\": {\"share_prompts\": false}}", out, &run,
-                     &session);
-        disturb(session.model);
-        as_a_step(&session, objective, &r[shared]);
-        dpo_session_close(&session);
-        dpo_run_config_destroy(&run);
-        remove_scratch(out);
-    }
-    compare(&r[0], &r[1]);
-    dpo_free(r[0].gradient);
-    dpo_free(r[1].gradient);
+static void grouped_examples_have_the_loss_and_gradient_of_their_pairs(void **state)
+{
+    (void)state;
+    compare_steps(ANSWERS, "{" GROUP "}", "{}");
+    compare_steps(ANSWERS, "{" GROUP ", \"batch\": {\"tokens\": 1}}", "{}");
+    compare_steps(ANSWERS, "{" GROUP ", \"batch\": {\"share_prompts\": false}}",
+                  "{\"batch\": {\"tokens\": 1}}");
+}
+
+static void truncated_groups_have_them_too(void **state)
+{
+    (void)state;
+    compare_steps(ANSWERS, "{\"data\": {\"max_length\": 64, \"group\": \"prompt\"}}",
+                  "{\"data\": {\"max_length\": 64}}");
+    compare_steps(ANSWERS,
+                  "{\"data\": {\"max_length\": 64, \"truncation\": \"keep_end\", "
+                  "\"group\": \"prompt\"}}",
+                  "{\"data\": {\"max_length\": 64, \"truncation\": \"keep_end\"}}");
 }
 
 static const struct CMUnitTest tests[] = {
@@ -182,6 +216,8 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(an_example_in_each_micro_batch),
     cmocka_unit_test(prompts_laid_out_for_each_response),
     cmocka_unit_test(shared_and_separate_prompts_agree),
+    cmocka_unit_test(grouped_examples_have_the_loss_and_gradient_of_their_pairs),
+    cmocka_unit_test(truncated_groups_have_them_too),
 };
 
 MPI_TEST_MAIN(tests)

@@ -36,6 +36,17 @@ typedef enum {
     DPO_EMPTY_KEEP   /**< kept: the response is the end-of-sequence token alone */
 } dpo_empty;
 
+/** Which examples of a data set become one. */
+typedef enum {
+    DPO_GROUP_NONE, /**< a record is an example */
+    /** Those whose prompts have the same tokens after truncation: one example with the responses of all, equal
+     * ones once, and the comparisons of all. Loss and gradient of a batch are those of the records. */
+    DPO_GROUP_PROMPT
+} dpo_group;
+
+/** Most responses of a joined example; more of the same prompt begin another one. */
+enum { DPO_GROUP_RESPONSES = 16 };
+
 /** One preference file: JSONL or a JSON array, plain or gzip. */
 typedef struct {
     const char *path; /**< the file */
@@ -53,6 +64,7 @@ typedef struct {
     int64_t max_length;        /**< tokens of prompt and response, >= 2; 0 = unlimited */
     dpo_truncation truncation; /**< for longer ones */
     dpo_empty empty;           /**< for empty responses */
+    dpo_group group;           /**< which examples are joined */
 } dpo_prepare_options;
 
 /** Percentiles of a length in tokens: nearest rank. */
@@ -71,9 +83,10 @@ typedef struct {
     int64_t n_edges;             /**< kept */
     int64_t prompt_tokens;       /**< kept, each prompt once */
     int64_t response_tokens;     /**< kept: these are trained on */
-    int64_t chosen_tokens;       /**< of responses that win a comparison */
-    int64_t rejected_tokens;     /**< of responses that lose one */
-    int64_t separate_tokens;     /**< what the sequences would have without shared prompts */
+    int64_t chosen_tokens;       /**< of the winners of all comparisons */
+    int64_t rejected_tokens;     /**< of the losers */
+    int64_t separate_tokens;     /**< of the records' sequences, each with its own prompt */
+    int64_t n_joined;            /**< kept, and became part of another example */
     int64_t n_truncated;         /**< with a sequence that was cut to max_length */
     int64_t n_dropped_too_long;  /**< truncation = drop */
     int64_t n_dropped_no_tokens; /**< nothing left of a response: the prompt fills max_length */

@@ -115,7 +115,7 @@ void dpo_token_store_edge(const dpo_token_store *store, int64_t edge, int64_t *c
 
 /** Number of the source that an example comes from. \local */
 int32_t dpo_token_store_source(const dpo_token_store *store, int64_t example);
-/** Line of its source where an example begins, from 1. \local */
+/** Line of its source where an example (of joined ones the first) begins, from 1. \local */
 int64_t dpo_token_store_line(const dpo_token_store *store, int64_t example);
 
 /** Number of sources. \local */

@@ -41,6 +41,7 @@ typedef struct {
         int64_t max_length;  /**< tokens of prompt and response together */
         int truncation;      /**< dpo_truncation of data/prepare.h */
         int empty;           /**< dpo_empty of data/prepare.h */
+        int group;           /**< dpo_group of data/prepare.h */
         char *chat_template; /**< file with a template; NULL: the model's */
         bool shuffle;        /**< each epoch in another order */
     } data;

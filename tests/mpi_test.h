@@ -23,6 +23,21 @@ static inline int all_true(int condition)
 
 #define ASSERT_ALL(condition) assert_true(all_true((condition) != 0))
 
+/* Calls check on a grid of every tensor width that divides the ranks; nodes as dpo_grid_create_pretending(). */
+static inline void on_every_grid(int node_size, void (*check)(const dpo_grid *grid))
+{
+    int size = dpo_grid_size(test_grid, DPO_WORLD);
+
+    for (int tensor_size = 1; tensor_size <= size; tensor_size++) {
+        dpo_grid *grid;
+
+        if (size % tensor_size != 0) continue;
+        ASSERT_OK(dpo_grid_create_pretending(tensor_size, node_size, &grid));
+        check(grid);
+        dpo_grid_destroy(&grid);
+    }
+}
+
 /* Only rank 0 reports; the exit code is the same everywhere. */
 #define MPI_TEST_MAIN(tests)                                                            \
     int main(int argc, char **argv)                                                     \

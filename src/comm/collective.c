@@ -35,29 +35,30 @@ static void reduce_in_place(const dpo_grid *grid, dpo_axis axis, int64_t n, char
     comm_time_s += dpo_clock_s() - begin_s;
 }
 
+void dpo_comm_time_add(double s)
+{
+    comm_time_s += s;
+}
+
 /* MPI_Allreduce may add in any order; gathering and adding in rank order may not. */
 void dpo_sum_f64(const dpo_grid *grid, dpo_axis axis, int64_t n, double *values)
 {
-    enum { BLOCK = 64 };
-    int size = grid->size[axis];
-    double *all = dpo_memory_get((int64_t)size * BLOCK, sizeof *all);
     double begin_s = dpo_clock_s();
+    double *all = grid->gathered;
 
-    DPO_ASSERT(all != NULL);
-    for (int64_t at = 0; at < n; at += BLOCK) {
-        int count = piece_of(n, at, BLOCK);
+    for (int64_t at = 0; at < n; at += DPO_GATHERED_ITEMS) {
+        int count = piece_of(n, at, DPO_GATHERED_ITEMS);
 
         MPI_Allgather(values + at, count, MPI_DOUBLE, all, count, MPI_DOUBLE, grid->comm[axis]);
         for (int i = 0; i < count; i++) {
             double sum = 0.0;
 
-            for (int r = 0; r < size; r++)
+            for (int r = 0; r < grid->size[axis]; r++)
                 sum += all[(int64_t)r * count + i];
             values[at + i] = sum;
         }
     }
     comm_time_s += dpo_clock_s() - begin_s;
-    dpo_free(all);
 }
 
 void dpo_sum_i64(const dpo_grid *grid, dpo_axis axis, int64_t n, int64_t *values)

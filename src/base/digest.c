@@ -48,6 +48,36 @@ dpo_status dpo_digest_from_hex(const char *hex, dpo_digest *digest)
     return DPO_OK;
 }
 
+/*
+ * Bits and place of an element, mixed so that no simple change of several elements cancels: the finaliser of
+ * splitmix64 (Steele et al. 2014), once for each half.
+ */
+static uint64_t mix(uint64_t x)
+{
+    x = (x ^ (x >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+    x = (x ^ (x >> 27)) * UINT64_C(0x94d049bb133111eb);
+    return x ^ (x >> 31);
+}
+
+void dpo_digest_add_elements(uint64_t array, int64_t first, int64_t n, const float *values,
+                             dpo_digest *sum)
+{
+    uint64_t low = 0, high = 0, start = mix(array + 1);
+
+    for (int64_t i = 0; i < n; i++) {
+        uint32_t bits;
+
+        memcpy(&bits, values + i, sizeof bits);
+        uint64_t mixed = mix(start + (uint64_t)(first + i) * UINT64_C(0x9e3779b97f4a7c15) +
+                             ((uint64_t)bits << 32 | bits));
+
+        low += mixed;
+        high += mixed * mixed + (mixed >> 32);
+    }
+    sum->low += low;
+    sum->high += high;
+}
+
 dpo_status dpo_digest_begin(dpo_digest_state **state)
 {
     DPO_TRY(DPO_NEW(*state, 1));

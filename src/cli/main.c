@@ -57,6 +57,25 @@ static dpo_status agree_on_words(const dpo_grid *grid, int n_words, char **words
     return dpo_agree_on(grid, "the command line", (int64_t)(digest.low >> 2));
 }
 
+/* A command that computes with a model runs on the grid that the configuration asks for. */
+static dpo_status run_on_grid(const dpo_command *command, dpo_call *call)
+{
+    const unsigned computes =
+        DPO_FOR_REFERENCE | DPO_FOR_TRAIN | DPO_FOR_EVALUATE | DPO_FOR_GENERATE;
+    dpo_grid *plain = call->grid;
+    dpo_grid *grid;
+
+    if ((command->keys & computes) == 0 || call->run.parallel.tensor == 1)
+        return command->run(call);
+    DPO_TRY(dpo_grid_create((int)call->run.parallel.tensor, &grid));
+    call->grid = grid;
+    dpo_status status = command->run(call);
+
+    call->grid = plain;
+    dpo_grid_destroy(&grid);
+    return status;
+}
+
 static dpo_status run_command(dpo_grid *grid, const dpo_command *command, int n_words, char **words)
 {
     dpo_call call = {.grid = grid};
@@ -66,7 +85,7 @@ static dpo_status run_command(dpo_grid *grid, const dpo_command *command, int n_
     if (status == DPO_OK && call.wants_help)
         status = dpo_grid_rank(grid, DPO_WORLD) == 0 ? dpo_help_print(command) : DPO_OK;
     else if (status == DPO_OK)
-        status = command->run(&call);
+        status = run_on_grid(command, &call);
     dpo_call_destroy(&call);
     return status;
 }

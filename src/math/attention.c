@@ -4,7 +4,7 @@
  * With p = exp(s - lse), dp = dout v^T, delta = rowsum(dout out): ds = p (dp - delta);
  * dq = ds k / sqrt(E), dk = ds^T q / sqrt(E), dv = p^T dout.
  *
- *   N tokens, H heads, K kv-heads, E head_dim, G = H / K query heads a kv-head;
+ *   N tokens, H heads, K kv-heads, E head_dim, G query heads a kv-head;
  *   qkv [N, (H + 2K) E]: columns q [H E], k [K E], v [K E]; out [N, H E]; lse [N, H].
  *
  * A task works on one query head with operands that lie together: keys and values were copied by the plan, the
@@ -52,7 +52,7 @@ static float *head_rows(const dpo_attention *attention, float *array, int64_t he
 
 static dpo_matrix keys_of(const task *t, const key_piece *piece, float *array, int transposed)
 {
-    int64_t kv = t->head / t->attention->group;
+    int64_t kv = kv_head(t->attention, t->head);
 
     return (dpo_matrix){head_rows(t->attention, array, kv, piece->begin), t->attention->head_dim,
                         transposed};
@@ -238,23 +238,34 @@ static void clear_tree(const dpo_attention *attention, int64_t tree, int64_t hea
     }
 }
 
-/* dk, dv of a kv-head: the sum over the query heads of its group. */
+/* One token's gradient [K, E]: of a kv-head the sum over the query heads that use it. */
+static void sum_groups_of_token(const dpo_attention *attention, int64_t token, float *gradient,
+                                float *sums)
+{
+    int64_t head_dim = attention->head_dim;
+
+    for (int64_t head = 0; head < attention->n_heads; head++) {
+        const float *part = head_rows(attention, gradient, head, token);
+        float *sum = sums + kv_head(attention, head) * head_dim;
+
+        if (head == 0 || kv_head(attention, head) != kv_head(attention, head - 1))
+            memcpy(sum, part, (size_t)head_dim * sizeof *sum);
+        else
+            attention->kernels->add(head_dim, part, sum);
+    }
+}
+
+/* dk and dv of all tokens. */
 static void sum_groups(const dpo_attention *attention, int64_t n_tokens, float *dqkv)
 {
-    int64_t head_dim = attention->head_dim, n_heads = attention->n_heads;
-
 #pragma omp parallel for schedule(static) num_threads(attention->n_threads)
-    for (int64_t n = 0; n < n_tokens; n++)
-        for (int64_t head = 0; head < 2 * n_heads; head++) {
-            const float *part = head_rows(attention, attention->dkey, head, n);
-            float *sum = dqkv + n * attention->qkv_width + attention->out_width +
-                         head / attention->group * head_dim;
+    for (int64_t n = 0; n < n_tokens; n++) {
+        float *row = dqkv + n * attention->qkv_width + attention->out_width;
 
-            if (head % attention->group == 0)
-                memcpy(sum, part, (size_t)head_dim * sizeof *sum);
-            else
-                attention->kernels->add(head_dim, part, sum);
-        }
+        sum_groups_of_token(attention, n, attention->dkey, row);
+        sum_groups_of_token(attention, n, attention->dvalue,
+                            row + attention->n_kv_heads * attention->head_dim);
+    }
 }
 
 void dpo_attention_backward(dpo_attention *attention, const dpo_segments *segments,

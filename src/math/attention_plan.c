@@ -47,13 +47,17 @@ dpo_status dpo_attention_create(const dpo_attention_shape *shape, int64_t max_to
                                 dpo_attention **attention)
 {
     DPO_ASSERT(shape->n_kv_heads > 0 && shape->n_heads > 0 && shape->head_dim > 0);
-    DPO_ASSERT(shape->n_heads % shape->n_kv_heads == 0 && max_tokens > 0);
+    int64_t group = shape->group > 0 ? shape->group : shape->n_heads / shape->n_kv_heads;
+
+    DPO_ASSERT(max_tokens > 0 && shape->skipped >= 0 && shape->skipped < group);
+    DPO_ASSERT((shape->n_heads + shape->skipped - 1) / group + 1 == shape->n_kv_heads);
     DPO_TRY(DPO_NEW(*attention, 1));
     **attention = (dpo_attention){
         .n_heads = shape->n_heads,
         .n_kv_heads = shape->n_kv_heads,
         .head_dim = shape->head_dim,
-        .group = shape->n_heads / shape->n_kv_heads,
+        .group = group,
+        .skipped = shape->skipped,
         .qkv_width = (shape->n_heads + 2 * shape->n_kv_heads) * shape->head_dim,
         .out_width = shape->n_heads * shape->head_dim,
         .max_tokens = max_tokens,

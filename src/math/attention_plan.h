@@ -9,7 +9,7 @@
  * then those of its parent, and so on upwards, in pieces of TILE_KEYS. A tree is a segment without parent
  * and all segments below it.
  *
- *   N tokens, H heads, K kv-heads, E head_dim, G = H / K query heads a kv-head.
+ *   N tokens, H heads, K kv-heads, E head_dim, G query heads a kv-head.
  */
 
 #include "dpo/math/attention.h"
@@ -46,6 +46,7 @@ typedef struct {
 struct dpo_attention {
     int64_t n_heads, n_kv_heads, head_dim;
     int64_t group;     /* G */
+    int64_t skipped;   /* query heads of the first group that are not here */
     int64_t qkv_width; /* (H + 2K) E */
     int64_t out_width; /* H E */
     int64_t max_tokens;
@@ -60,6 +61,12 @@ struct dpo_attention {
     float *block;         /* memory of scratch */
     thread_scratch *scratch; /* [n_threads] */
 };
+
+/* The key-value head of a query head. */
+static inline int64_t kv_head(const dpo_attention *attention, int64_t head)
+{
+    return (head + attention->skipped) / attention->group;
+}
 
 /* Cuts the tokens into tiles and copies keys and values of qkv head by head. */
 void dpo_attention_plan_run(dpo_attention *attention, const dpo_segments *segments,

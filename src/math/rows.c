@@ -16,8 +16,8 @@ void dpo_rows_gather(int64_t n_rows, int64_t width, const int64_t *row, const fl
 }
 
 /* Every thread reads the whole list and serves the rows that are its own, so no two write one row. */
-void dpo_rows_scatter_add(int64_t n_rows, int64_t width, const int64_t *row, const float *dy,
-                          float *dx)
+void dpo_rows_scatter_add(int64_t n_rows, int64_t width, const int64_t *row, dpo_range own,
+                          const float *dy, float *dx)
 {
     const dpo_kernels *kernels = dpo_kernels_get();
 
@@ -26,7 +26,7 @@ void dpo_rows_scatter_add(int64_t n_rows, int64_t width, const int64_t *row, con
         int64_t n_threads = omp_get_num_threads(), thread = omp_get_thread_num();
 
         for (int64_t r = 0; r < n_rows; r++)
-            if (row[r] % n_threads == thread)
-                kernels->add(width, dy + r * width, dx + row[r] * width);
+            if (row[r] % n_threads == thread && row[r] >= own.begin && row[r] < own.end)
+                kernels->add(width, dy + r * width, dx + (row[r] - own.begin) * width);
     }
 }

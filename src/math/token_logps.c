@@ -20,19 +20,12 @@
 
 enum { BLOCK_ROWS = 1024, BLOCK_COLUMNS = 1024 };
 
-/* What is known of a row; lse stays until the backward pass. */
-typedef struct {
-    double sum;   /* of exp(z - max) so far */
-    float max;    /* largest logit so far */
-    float picked; /* logit of the target */
-    float lse;
-} row_state;
-
 struct dpo_token_logps {
-    int64_t d_model, n_vocab, max_rows, max_kept;
-    row_state *row; /* [max_rows] */
-    float *block;   /* [BLOCK_ROWS, BLOCK_COLUMNS] logits that are not kept */
-    float *kept;    /* [max_kept] logits of the last forward pass; consumed by backward */
+    int64_t d_model, n_vocab, max_rows, max_kept; /* n_vocab = V, of the local vocabulary */
+    int64_t first_token;                          /* of the local vocabulary */
+    float *lse;                                   /* [max_rows] stays until the backward pass */
+    float *block; /* [BLOCK_ROWS, BLOCK_COLUMNS] logits that are not kept */
+    float *kept;  /* [max_kept] logits of the last forward pass; consumed by backward */
 };
 
 /* One block of logits, and where it is. */
@@ -52,14 +45,16 @@ static dpo_status allocate(dpo_token_logps *logps)
     int64_t rows = logps->max_rows < BLOCK_ROWS ? logps->max_rows : BLOCK_ROWS;
     int64_t columns = logps->n_vocab < BLOCK_COLUMNS ? logps->n_vocab : BLOCK_COLUMNS;
 
-    DPO_TRY(DPO_NEW(logps->row, logps->max_rows));
+    DPO_TRY(DPO_NEW(logps->lse, logps->max_rows));
     DPO_TRY(DPO_NEW(logps->block, rows * columns));
     return DPO_NEW(logps->kept, logps->max_kept);
 }
 
-dpo_status dpo_token_logps_create(int64_t d_model, int64_t n_vocab, int64_t max_rows,
+dpo_status dpo_token_logps_create(int64_t d_model, dpo_range vocabulary_local, int64_t max_rows,
                                   int64_t budget_bytes, dpo_token_logps **logps)
 {
+    int64_t n_vocab = dpo_range_length(vocabulary_local);
+
     DPO_ASSERT(d_model > 0 && n_vocab > 0 && max_rows > 0 && budget_bytes >= 0);
     int64_t affordable = budget_bytes / (int64_t)sizeof(float);
     int64_t all = max_rows * n_vocab;
@@ -67,6 +62,7 @@ dpo_status dpo_token_logps_create(int64_t d_model, int64_t n_vocab, int64_t max_
     DPO_TRY(DPO_NEW(*logps, 1));
     (*logps)->d_model = d_model;
     (*logps)->n_vocab = n_vocab;
+    (*logps)->first_token = vocabulary_local.begin;
     (*logps)->max_rows = max_rows;
     (*logps)->max_kept = affordable < all ? affordable : all;
     dpo_status status = allocate(*logps);
@@ -78,7 +74,7 @@ dpo_status dpo_token_logps_create(int64_t d_model, int64_t n_vocab, int64_t max_
 void dpo_token_logps_destroy(dpo_token_logps **logps)
 {
     if (*logps == NULL) return;
-    dpo_free((*logps)->row);
+    dpo_free((*logps)->lse);
     dpo_free((*logps)->block);
     dpo_free((*logps)->kept);
     dpo_free(*logps);
@@ -118,8 +114,19 @@ static void compute_logits(const dpo_token_logps *logps, const logits_block *blo
              width);
 }
 
+/* Column of a row's target in the block; -1 if it is elsewhere. */
+static int64_t target_column(const dpo_token_logps *logps, const logits_block *block,
+                             int32_t target)
+{
+    int64_t column = target - logps->first_token;
+
+    if (column < block->columns.begin || column >= block->columns.end) return -1;
+    return column - block->columns.begin;
+}
+
 /* Carries on the online log-sum-exp of the block's rows. */
-static void absorb_block(dpo_token_logps *logps, const logits_block *block, const int32_t *target)
+static void absorb_block(const dpo_token_logps *logps, const logits_block *block,
+                         const int32_t *target, dpo_logit_statistics *statistics)
 {
     const dpo_kernels *kernels = dpo_kernels_get();
     int64_t width = dpo_range_length(block->columns);
@@ -128,37 +135,56 @@ static void absorb_block(dpo_token_logps *logps, const logits_block *block, cons
 #pragma omp parallel for schedule(static)
     for (int64_t r = block->rows.begin; r < block->rows.end; r++) {
         const float *z = block->z + (r - block->rows.begin) * width;
-        row_state *row = &logps->row[r];
+        dpo_logit_statistics *row = &statistics[r];
+        int64_t column = target_column(logps, block, target[r]);
         float largest = kernels->largest(width, z);
         float max = !is_first && row->max > largest ? row->max : largest;
         double before = is_first ? 0.0 : row->sum * exp((double)(row->max - max));
 
         row->sum = before + (double)kernels->exp_sum(width, max, z);
         row->max = max;
-        if (target[r] >= block->columns.begin && target[r] < block->columns.end)
-            row->picked = z[target[r] - block->columns.begin];
+        if (is_first) row->picked = -INFINITY;
+        if (column >= 0) row->picked = z[column];
     }
 }
 
-void dpo_token_logps_forward(dpo_token_logps *logps, int64_t n_rows, const float *h,
-                             const float *weight, const int32_t *target, float *logp)
+void dpo_token_logps_statistics(dpo_token_logps *logps, int64_t n_rows, const float *h,
+                                const float *weight, const int32_t *target,
+                                dpo_logit_statistics *statistics)
 {
     int64_t n_kept = 0;
 
     DPO_ASSERT(n_rows >= 0 && n_rows <= logps->max_rows);
-    for (int64_t r = 0; r < n_rows; r++)
-        DPO_ASSERT(target[r] >= 0 && target[r] < logps->n_vocab);
     for (int64_t index = 0; index < n_blocks(logps, n_rows); index++) {
         logits_block block = block_of(logps, n_rows, index, &n_kept);
 
         compute_logits(logps, &block, h, weight);
-        absorb_block(logps, &block, target);
+        absorb_block(logps, &block, target, statistics);
     }
+}
+
+void dpo_logit_statistics_merge(int64_t n_rows, const dpo_logit_statistics *part,
+                                dpo_logit_statistics *whole)
+{
     for (int64_t r = 0; r < n_rows; r++) {
-        row_state *row = &logps->row[r];
+        const dpo_logit_statistics *p = &part[r];
+        dpo_logit_statistics *w = &whole[r];
+        float max = w->max > p->max ? w->max : p->max;
+
+        w->sum = w->sum * exp((double)(w->max - max)) + p->sum * exp((double)(p->max - max));
+        w->max = max;
+        w->picked = w->picked > p->picked ? w->picked : p->picked;
+    }
+}
+
+void dpo_token_logps_finish(dpo_token_logps *logps, int64_t n_rows,
+                            const dpo_logit_statistics *statistics, float *logp)
+{
+    for (int64_t r = 0; r < n_rows; r++) {
+        const dpo_logit_statistics *row = &statistics[r];
         double lse = (double)row->max + log(row->sum);
 
-        row->lse = (float)lse;
+        logps->lse[r] = (float)lse;
         logp[r] = (float)((double)row->picked - lse);
     }
 }
@@ -174,9 +200,10 @@ static void differentiate_block(dpo_token_logps *logps, const logits_block *bloc
     for (int64_t r = block->rows.begin; r < block->rows.end; r++) {
         float *z = block->z + (r - block->rows.begin) * width;
 
-        kernels->exp_scaled(width, -coefficient[r], logps->row[r].lse, z);
-        if (target[r] >= block->columns.begin && target[r] < block->columns.end)
-            z[target[r] - block->columns.begin] += coefficient[r];
+        int64_t column = target_column(logps, block, target[r]);
+
+        kernels->exp_scaled(width, -coefficient[r], logps->lse[r], z);
+        if (column >= 0) z[column] += coefficient[r];
     }
 }
 

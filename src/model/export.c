@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The folder is made beside its final name, every rank writing its part of the flat vector of
- * weights, and renamed when it is whole. What was there before is moved away first and then
+ * The folder is made beside its final name, every rank writing its part of the weights, and renamed when it is whole. What was there before is moved away first and then
  * removed.
  */
 #include <errno.h>
@@ -183,33 +182,33 @@ static dpo_status create_writer(const dpo_grid *grid, const dpo_parameters *para
     return status;
 }
 
-/* Writes what of a range of the flat vector lies in each tensor. */
-static dpo_status write_range(const dpo_model *model, dpo_range range,
-                              dpo_safetensors_writer *writer)
+typedef struct {
+    const dpo_model *model;
+    dpo_safetensors_writer *writer;
+} writing;
+
+static dpo_status write_run(void *context, int64_t row, int64_t global_begin, int64_t count,
+                            int64_t local_begin)
 {
-    const dpo_parameters *parameters = &model->parameters;
+    const writing *w = context;
 
-    for (int64_t i = 0; i < parameters->n_rows; i++) {
-        const dpo_parameter *row = &parameters->row[i];
-        dpo_range own =
-            dpo_range_intersect(range, (dpo_range){row->offset, row->offset + row->count});
-
-        if (dpo_range_length(own) > 0)
-            DPO_TRY(dpo_safetensors_write(writer, i, own.begin - row->offset, dpo_range_length(own),
-                                          model->weights + own.begin));
-    }
-    return DPO_OK;
+    return dpo_safetensors_write(w->writer, row, global_begin, count,
+                                 w->model->weights + local_begin);
 }
 
+/* Each data-parallel rank writes a part of what its tensor-parallel rank counts. */
 static dpo_status write_weights(const dpo_grid *grid, const dpo_model *model, const char *folder,
                                 dpo_tensor_type type)
 {
-    dpo_range own = dpo_range_of_part(model->parameters.n_elements, dpo_grid_size(grid, DPO_WORLD),
-                                      dpo_grid_rank(grid, DPO_WORLD));
-    dpo_safetensors_writer *writer;
+    dpo_range own = dpo_range_of_part(model->parameters.n_elements, dpo_grid_size(grid, DPO_DATA),
+                                      dpo_grid_rank(grid, DPO_DATA));
+    writing w = {.model = model};
 
-    DPO_TRY(create_writer(grid, &model->parameters, folder, type, &writer));
-    return dpo_safetensors_publish(grid, write_range(model, own, writer), &writer);
+    DPO_TRY(create_writer(grid, &model->parameters, folder, type, &w.writer));
+    dpo_status status =
+        dpo_parameters_for_each_run(&model->parameters, own, DPO_COUNTED, write_run, &w);
+
+    return dpo_safetensors_publish(grid, status, &w.writer);
 }
 
 static dpo_status copy_file(const char *path, const char *name, const export_paths *paths)

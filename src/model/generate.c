@@ -16,15 +16,22 @@ struct dpo_generator {
     int64_t max_length;
     int64_t length;
     dpo_arena arena;          /* owned; holds what follows */
-    float *key;               /* [L, max_length, K E] */
+    float *key;               /* [L, max_length, K E], K kv-heads of this rank */
     float *value;             /* [L, max_length, K E] */
     float *logits;            /* [V] */
     dpo_candidate *candidate; /* [V] */
 };
 
-static void lay_out(const dpo_model_config *c, dpo_generator *g)
+/* Columns of a rank's keys: K E. */
+static int64_t key_width(const dpo_model *model)
 {
-    int64_t cache = c->n_layers * g->max_length * c->n_kv_heads * c->head_dim;
+    return dpo_range_length(model->partition.kv_heads) * model->config.head_dim;
+}
+
+static void lay_out(const dpo_model *model, dpo_generator *g)
+{
+    const dpo_model_config *c = &model->config;
+    int64_t cache = c->n_layers * g->max_length * key_width(model);
 
     g->key = dpo_arena_take(&g->arena, cache, sizeof *g->key);
     g->value = dpo_arena_take(&g->arena, cache, sizeof *g->value);
@@ -45,9 +52,9 @@ dpo_status dpo_generator_create(dpo_model *model, int64_t max_length, dpo_genera
     DPO_TRY(DPO_NEW(*generator, 1));
     (*generator)->model = model;
     (*generator)->max_length = max_length;
-    lay_out(&model->config, *generator);
+    lay_out(model, *generator);
     status = dpo_arena_create((*generator)->arena.used_bytes, &(*generator)->arena);
-    if (status == DPO_OK) lay_out(&model->config, *generator);
+    if (status == DPO_OK) lay_out(model, *generator);
     if (status != DPO_OK) dpo_generator_destroy(generator);
     return status;
 }
@@ -63,16 +70,13 @@ void dpo_generator_destroy(dpo_generator **generator)
 /* First row of a layer in a cache. */
 static float *of_layer(const dpo_generator *g, float *cache, int64_t layer)
 {
-    const dpo_model_config *c = &g->model->config;
-
-    return cache + layer * g->max_length * c->n_kv_heads * c->head_dim;
+    return cache + layer * g->max_length * key_width(g->model);
 }
 
 /* Copies keys and values of the first n tokens out of a block's qkv. */
 static void fill_cache(const dpo_generator *g, int64_t layer, int64_t n)
 {
-    const dpo_model_config *c = &g->model->config;
-    int64_t d_query = c->n_heads * c->head_dim, d_key = c->n_kv_heads * c->head_dim;
+    int64_t d_query = dpo_heads_width(g->model), d_key = key_width(g->model);
     const float *qkv = g->model->block[layer].act.qkv;
     float *key = of_layer(g, g->key, layer), *value = of_layer(g, g->value, layer);
     size_t bytes = (size_t)d_key * sizeof *key;
@@ -121,16 +125,6 @@ static void run_token(dpo_generator *g, int32_t token)
     g->length++;
 }
 
-static int32_t next_token(dpo_generator *g, const dpo_sampling *sampling, int64_t index)
-{
-    dpo_model *model = g->model;
-
-    dpo_model_final_norm(model, 1);
-    dpo_token_logps_logits(model->token_logps, 1, model->scratch.h,
-                           dpo_model_head(model, model->weights), g->logits);
-    return dpo_sample(sampling, model->config.n_vocab, g->logits, index, g->candidate);
-}
-
 static bool is_stop(const dpo_sampling *sampling, int32_t token)
 {
     for (int64_t i = 0; i < sampling->n_stops; i++)
@@ -160,7 +154,9 @@ int64_t dpo_generator_run(dpo_generator *g, int64_t n_prompt, const int32_t *pro
     for (int64_t i = n_first; i < n_prompt; i++)
         run_token(g, prompt[i]);
     while (n_new < sampling->max_new_tokens) {
-        token[n_new] = next_token(g, sampling, n_new);
+        dpo_model_final_norm(g->model, 1);
+        token[n_new] =
+            dpo_model_next_token(g->model, sampling, n_new, g->logits, g->candidate);
         n_new++;
         if (is_stop(sampling, token[n_new - 1]) || n_prompt + n_new >= g->max_length) break;
         if (n_new < sampling->max_new_tokens) run_token(g, token[n_new - 1]);

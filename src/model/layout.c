@@ -11,17 +11,23 @@ static float *take(dpo_arena *arena, int64_t rows, int64_t columns)
     return dpo_arena_take(arena, rows * columns, sizeof(float));
 }
 
+/* Own ones of n rows, of the rank that has most. */
+static int64_t own(const dpo_model *model, int64_t n)
+{
+    return dpo_range_length(dpo_range_of_part(n, model->partition.size, 0));
+}
+
 /* What a block keeps of all its tokens. */
 static void take_tokens(dpo_arena *arena, const dpo_model *model, dpo_block_activations *act)
 {
-    const dpo_model_config *c = &model->config;
-    int64_t n = model->limits.max_tokens;
+    int64_t n = model->limits.max_tokens, n_own = own(model, n);
+    int64_t n_heads = dpo_range_length(model->partition.heads);
 
-    act->x = take(arena, n, c->d_model);
-    act->rstd1 = take(arena, n, 1);
-    act->qkv = take(arena, n, (c->n_heads + 2 * c->n_kv_heads) * c->head_dim);
-    act->heads = take(arena, n, c->n_heads * c->head_dim);
-    act->lse = take(arena, n, c->n_heads);
+    act->x = take(arena, n_own, model->config.d_model);
+    act->rstd1 = take(arena, n_own, 1);
+    act->qkv = take(arena, n, dpo_qkv_width(model));
+    act->heads = take(arena, n, dpo_heads_width(model));
+    act->lse = take(arena, n, n_heads);
     act->o_in = act->heads;
     act->middle = act->x;
 }
@@ -30,26 +36,25 @@ static void take_tokens(dpo_arena *arena, const dpo_model *model, dpo_block_acti
 static void take_mlp(dpo_arena *arena, const dpo_model *model, int64_t n,
                      dpo_block_activations *act)
 {
-    act->rstd2 = take(arena, n, 1);
-    act->gate_up = take(arena, n, 2 * model->config.d_ff);
+    act->rstd2 = take(arena, own(model, n), 1);
+    act->gate_up = take(arena, n, 2 * dpo_range_length(model->partition.ff));
 }
 
 /* The last block goes on with the rows that predict only. */
 static void take_rows(dpo_arena *arena, const dpo_model *model, dpo_block_activations *act)
 {
-    const dpo_model_config *c = &model->config;
-    int64_t n = model->limits.max_rows;
+    int64_t n = model->limits.max_rows, n_own = own(model, n), d_model = model->config.d_model;
 
-    act->o_in = take(arena, n, c->n_heads * c->head_dim);
-    act->middle = take(arena, n, c->d_model);
-    act->out = model->limits.trainable ? take(arena, n, c->d_model) : act->middle;
+    act->o_in = take(arena, n, dpo_heads_width(model));
+    act->middle = take(arena, n_own, d_model);
+    act->out = model->limits.trainable ? take(arena, n_own, d_model) : act->middle;
     take_mlp(arena, model, n, act);
 }
 
 static void lay_out_blocks(dpo_arena *arena, dpo_model *model)
 {
     const dpo_model_config *c = &model->config;
-    int64_t n = model->limits.max_tokens;
+    int64_t n_own = own(model, model->limits.max_tokens);
 
     for (int64_t layer = 0; layer < c->n_layers; layer++) {
         dpo_block_activations *act = &model->block[layer].act;
@@ -57,8 +62,8 @@ static void lay_out_blocks(dpo_arena *arena, dpo_model *model)
 
         if (layer == 0 || model->limits.trainable) {
             take_tokens(arena, model, act);
-            if (!last && model->limits.trainable) act->middle = take(arena, n, c->d_model);
-            if (!last) take_mlp(arena, model, n, act);
+            if (!last && model->limits.trainable) act->middle = take(arena, n_own, c->d_model);
+            if (!last) take_mlp(arena, model, model->limits.max_tokens, act);
         } else {
             *act = model->block[0].act;
         }
@@ -67,26 +72,50 @@ static void lay_out_blocks(dpo_arena *arena, dpo_model *model)
     }
 }
 
+/* More rows than a batch: the gradients that ranks have in common go through the exchange too. */
+int64_t dpo_model_exchange_rows(const dpo_model *model)
+{
+    int64_t n_batch = larger(model->limits.max_tokens, model->limits.max_rows);
+
+    return larger(n_batch, 3 + 2 * model->n_shared_kv * model->config.head_dim);
+}
+
+/* What one rank has in its arena, and several in the exchange. */
+static void lay_out_rows(dpo_arena *arena, const dpo_model *model, int64_t n_any,
+                         dpo_scratch *scratch)
+{
+    int64_t n_rows = model->limits.max_rows, d_model = model->config.d_model;
+    bool is_alone = model->partition.size == 1, trainable = model->limits.trainable;
+
+    scratch->statistics = dpo_arena_take(arena, n_rows, sizeof *scratch->statistics);
+    if (is_alone) {
+        scratch->h = scratch->partial = scratch->dh = take(arena, n_any, d_model);
+        if (trainable) scratch->dhead = take(arena, n_rows, d_model);
+        return;
+    }
+    scratch->all_statistics =
+        dpo_arena_take(arena, model->partition.size * n_rows, sizeof *scratch->all_statistics);
+    if (trainable) scratch->dh = take(arena, own(model, n_any), d_model);
+}
+
 static void lay_out_scratch(dpo_arena *arena, const dpo_model *model, dpo_scratch *scratch)
 {
-    const dpo_model_config *c = &model->config;
     int64_t n = model->limits.max_tokens, n_rows = model->limits.max_rows;
-    int64_t n_any = larger(n, n_rows), d_heads = c->n_heads * c->head_dim;
+    int64_t n_any = larger(n, n_rows), d_ff = dpo_range_length(model->partition.ff);
 
     *scratch = (dpo_scratch){0};
     scratch->position = dpo_arena_take(arena, n, sizeof *scratch->position);
-    scratch->h = take(arena, n_any, c->d_model);
-    scratch->ff = take(arena, n_any, c->d_ff);
-    scratch->rstd = take(arena, n_rows, 1);
+    lay_out_rows(arena, model, n_any, scratch);
+    scratch->ff = take(arena, n_any, d_ff);
+    scratch->rstd = take(arena, own(model, n_rows), 1);
     if (!model->limits.trainable) return;
     scratch->dtoken = dpo_arena_take(arena, n, sizeof *scratch->dtoken);
-    scratch->dff = take(arena, n_any, c->d_ff);
-    scratch->dqkv = take(arena, n, d_heads + 2 * c->n_kv_heads * c->head_dim);
-    scratch->dheads = take(arena, n, d_heads);
-    scratch->do_in = take(arena, n_rows, d_heads);
-    scratch->dx = take(arena, n, c->d_model);
-    scratch->dout = take(arena, n_rows, c->d_model);
-    scratch->dh = take(arena, n_rows, c->d_model);
+    scratch->dff = take(arena, n_any, d_ff);
+    scratch->dqkv = take(arena, n, dpo_qkv_width(model));
+    scratch->dheads = take(arena, n, dpo_heads_width(model));
+    scratch->do_in = take(arena, n_rows, dpo_heads_width(model));
+    scratch->dx = take(arena, own(model, n), model->config.d_model);
+    scratch->dout = take(arena, own(model, n_rows), model->config.d_model);
 }
 
 /* Bytes taken since *mark, which moves on. */
@@ -100,7 +129,8 @@ static int64_t since(const dpo_arena *arena, int64_t *mark)
 
 static int64_t logits_bytes(const dpo_model *model)
 {
-    int64_t all = model->limits.max_rows * model->config.n_vocab * (int64_t)sizeof(float);
+    int64_t all = model->limits.max_rows * dpo_range_length(model->partition.vocabulary) *
+                  (int64_t)sizeof(float);
 
     if (!model->limits.trainable) return 0;
     return model->limits.logits_bytes < all ? model->limits.logits_bytes : all;
@@ -119,6 +149,10 @@ void dpo_model_lay_out(dpo_model *model, dpo_model_memory *memory)
     memory->activations = since(arena, &mark);
     lay_out_scratch(arena, model, &model->scratch);
     memory->scratch = since(arena, &mark);
+    if (model->partition.size > 1)
+        memory->exchange =
+            dpo_exchange_plan_bytes(model->partition.size, dpo_model_exchange_rows(model),
+                                    model->config.d_model, DPO_N_WHOLES);
     memory->logits = logits_bytes(model);
-    memory->total = arena->used_bytes + memory->logits;
+    memory->total = arena->used_bytes + memory->exchange + memory->logits;
 }

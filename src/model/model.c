@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "dpo/base/memory.h"
-#include "dpo/math/norm.h"
 #include "model_private.h"
 
 float *dpo_model_embedding(const dpo_model *model, float *flat)
@@ -41,27 +40,32 @@ static dpo_block_vectors block_vectors(const dpo_model *model, int64_t layer, fl
 
 /* Everything that needs no arena: from here on lay_out can run. */
 static dpo_status prepare(const dpo_model_config *config, const dpo_model_limits *limits,
-                          dpo_model *model)
+                          const dpo_partition *partition, dpo_model *model)
 {
     DPO_ASSERT(limits->max_tokens > 0 && limits->max_rows > 0);
     DPO_ASSERT(limits->max_positions >= 0 && limits->logits_bytes >= 0);
     model->config = *config;
     model->limits = *limits;
     if (limits->max_positions == 0) model->limits.max_positions = config->max_positions;
+    model->partition = *partition;
+    model->n_shared_kv = dpo_partition_n_shared_kv(config, partition->size);
     model->kept_tokens = -1;
-    DPO_TRY(dpo_parameters_create(config, &model->parameters));
+    DPO_TRY(dpo_parameters_create(config, partition, &model->parameters));
+    DPO_TRY(DPO_NEW(model->shared_kv, model->n_shared_kv));
+    dpo_partition_shared_kv(config, partition->size, model->shared_kv);
     return DPO_NEW(model->block, config->n_layers);
 }
 
 dpo_status dpo_model_plan(const dpo_model_config *config, const dpo_model_limits *limits,
-                          dpo_model_memory *memory)
+                          const dpo_partition *partition, dpo_model_memory *memory)
 {
     dpo_model model = {0};
-    dpo_status status = prepare(config, limits, &model);
+    dpo_status status = prepare(config, limits, partition, &model);
 
     *memory = (dpo_model_memory){0};
     if (status == DPO_OK) dpo_model_lay_out(&model, memory);
     dpo_free(model.block);
+    dpo_free(model.shared_kv);
     dpo_parameters_destroy(&model.parameters);
     return status;
 }
@@ -89,33 +93,38 @@ static dpo_status create_matmuls(dpo_model *model)
     const dpo_model_config *c = &model->config;
     const dpo_model_limits *limits = &model->limits;
     int64_t n = limits->max_tokens > limits->max_rows ? limits->max_tokens : limits->max_rows;
-    int64_t d_heads = c->n_heads * c->head_dim;
-    int64_t d_qkv = d_heads + 2 * c->n_kv_heads * c->head_dim;
+    int64_t d_heads = dpo_heads_width(model), d_ff = dpo_range_length(model->partition.ff);
 
-    DPO_TRY(dpo_matmul_create(c->d_model, d_qkv, n, &model->qkv_matmul));
+    DPO_TRY(dpo_matmul_create(c->d_model, dpo_qkv_width(model), n, &model->qkv_matmul));
     DPO_TRY(dpo_matmul_create(d_heads, c->d_model, n, &model->o_matmul));
-    DPO_TRY(dpo_matmul_create(c->d_model, 2 * c->d_ff, n, &model->gate_up_matmul));
-    return dpo_matmul_create(c->d_ff, c->d_model, n, &model->down_matmul);
+    DPO_TRY(dpo_matmul_create(c->d_model, 2 * d_ff, n, &model->gate_up_matmul));
+    return dpo_matmul_create(d_ff, c->d_model, n, &model->down_matmul);
 }
 
 static dpo_status create_plans(dpo_model *model, int64_t logits_bytes)
 {
     const dpo_model_config *c = &model->config;
-    dpo_attention_shape shape = {
-        .n_heads = c->n_heads, .n_kv_heads = c->n_kv_heads, .head_dim = c->head_dim};
+    const dpo_partition *p = &model->partition;
+    int64_t group = c->n_heads / c->n_kv_heads;
+    dpo_attention_shape shape = {.n_heads = dpo_range_length(p->heads),
+                                 .n_kv_heads = dpo_range_length(p->kv_heads),
+                                 .head_dim = c->head_dim,
+                                 .group = group,
+                                 .skipped = p->heads.begin % group};
     dpo_rotary_options rope = c->rope;
 
     rope.max_positions = model->limits.max_positions;
     DPO_TRY(create_matmuls(model));
     DPO_TRY(dpo_attention_create(&shape, model->limits.max_tokens, &model->attention));
     DPO_TRY(dpo_rotary_create(&rope, &model->rotary));
-    return dpo_token_logps_create(c->d_model, c->n_vocab, model->limits.max_rows, logits_bytes,
+    return dpo_token_logps_create(c->d_model, p->vocabulary, model->limits.max_rows, logits_bytes,
                                   &model->token_logps);
 }
 
-static dpo_status create(const dpo_model_config *config, const dpo_model_limits *limits,
-                         dpo_model **model)
+static dpo_status create(const dpo_grid *grid, const dpo_model_config *config,
+                         const dpo_model_limits *limits, dpo_model **model)
 {
+    dpo_partition partition;
     int64_t logits_bytes;
 
     if (limits->max_positions > config->max_positions)
@@ -123,10 +132,29 @@ static dpo_status create(const dpo_model_config *config, const dpo_model_limits 
                         "sequences of %lld tokens do not fit into the model's context of %lld; set "
                         "data.max_length to at most that",
                         (long long)limits->max_positions, (long long)config->max_positions);
+    DPO_TRY(dpo_partition_make(config, dpo_grid_size(grid, DPO_TENSOR),
+                               dpo_grid_rank(grid, DPO_TENSOR), &partition));
     DPO_TRY(DPO_NEW(*model, 1));
-    DPO_TRY(prepare(config, limits, *model));
+    (*model)->grid = grid;
+    DPO_TRY(prepare(config, limits, &partition, *model));
     DPO_TRY(create_arena(*model, &logits_bytes));
     return create_plans(*model, logits_bytes);
+}
+
+/* Of one rank there is none, and its matrices lie in the arena. */
+static dpo_status create_exchange(const dpo_grid *grid, dpo_model *model)
+{
+    dpo_scratch *scratch = &model->scratch;
+
+    if (model->partition.size == 1) return DPO_OK;
+    DPO_TRY(dpo_exchange_create(grid, DPO_TENSOR, model->limits.transport,
+                                dpo_model_exchange_rows(model), model->config.d_model, DPO_N_WHOLES,
+                                &model->exchange));
+    scratch->h = dpo_exchange_whole(model->exchange, DPO_WHOLE_INPUT);
+    scratch->rows = dpo_exchange_whole(model->exchange, DPO_WHOLE_ROWS);
+    scratch->partial = dpo_exchange_partial(model->exchange);
+    scratch->dhead = scratch->partial;
+    return DPO_OK;
 }
 
 dpo_status dpo_model_create(const dpo_grid *grid, const dpo_model_config *config,
@@ -135,7 +163,8 @@ dpo_status dpo_model_create(const dpo_grid *grid, const dpo_model_config *config
     dpo_status status;
 
     *model = NULL;
-    status = dpo_agree(grid, create(config, limits, model));
+    status = dpo_agree(grid, create(grid, config, limits, model));
+    if (status == DPO_OK) status = create_exchange(grid, *model);
     if (status != DPO_OK) dpo_model_destroy(model);
     return status;
 }
@@ -152,7 +181,9 @@ void dpo_model_destroy(dpo_model **model)
     dpo_matmul_destroy(&m->gate_up_matmul);
     dpo_matmul_destroy(&m->o_matmul);
     dpo_matmul_destroy(&m->qkv_matmul);
+    dpo_exchange_destroy(&m->exchange);
     dpo_free(m->block);
+    dpo_free(m->shared_kv);
     dpo_arena_destroy(&m->arena);
     dpo_parameters_destroy(&m->parameters);
     dpo_free(m);
@@ -208,15 +239,6 @@ static void enter(dpo_model *model, const dpo_batch *batch)
     }
 }
 
-void dpo_model_final_norm(dpo_model *model, int64_t n_rows)
-{
-    const dpo_block_activations *act = &model->block[model->config.n_layers - 1].act;
-
-    dpo_rms_norm_forward(n_rows, model->config.d_model, model->config.norm_eps, act->out,
-                         dpo_model_norm(model, model->weights), model->scratch.h,
-                         model->scratch.rstd);
-}
-
 void dpo_model_forward(dpo_model *model, const dpo_batch *batch, float *logp)
 {
     enter(model, batch);
@@ -224,35 +246,31 @@ void dpo_model_forward(dpo_model *model, const dpo_batch *batch, float *logp)
     for (int64_t layer = 0; layer < model->config.n_layers; layer++)
         dpo_block_forward(model, batch, layer);
     dpo_model_final_norm(model, batch->n_rows);
-    dpo_token_logps_forward(model->token_logps, batch->n_rows, model->scratch.h,
-                            dpo_model_head(model, model->weights), batch->target, logp);
+    dpo_model_head_forward(model, batch, logp);
     model->kept_tokens = batch->n_tokens;
     model->kept_rows = batch->n_rows;
 }
 
-/* dL/dlogp to the gradient of the last block's rows: head, then final norm. */
-static void dhead(dpo_model *model, const dpo_batch *batch, const float *coefficient)
+/* A layer's gradients, and those of everything behind it, have got their last addend. */
+static void finish_layer(dpo_model *model, int64_t layer, const dpo_gradient_sink *sink)
 {
-    const dpo_block_activations *act = &model->block[model->config.n_layers - 1].act;
-    int64_t d_model = model->config.d_model, n_rows = batch->n_rows;
-    dpo_scratch *scratch = &model->scratch;
-
-    dpo_token_logps_backward(model->token_logps, n_rows, scratch->h,
-                             dpo_model_head(model, model->weights), batch->target, coefficient,
-                             scratch->dh, dpo_model_head(model, model->gradients));
-    memset(scratch->dout, 0, (size_t)(n_rows * d_model) * sizeof *scratch->dout);
-    dpo_rms_norm_backward(n_rows, d_model, act->out, dpo_model_norm(model, model->weights),
-                          scratch->rstd, scratch->dh, scratch->dout,
-                          dpo_model_norm(model, model->gradients));
+    dpo_linear_sum_shared(model, layer);
+    if (sink->ready == NULL) return;
+    sink->ready(sink->context,
+                model->parameters.row[1 + layer * DPO_PARAMETERS_PER_LAYER].offset);
 }
 
-void dpo_model_backward(dpo_model *model, const dpo_batch *batch, const float *coefficient)
+void dpo_model_backward(dpo_model *model, const dpo_batch *batch, const float *coefficient,
+                        const dpo_gradient_sink *last)
 {
     DPO_ASSERT(model->limits.trainable);
     DPO_ASSERT(model->kept_tokens == batch->n_tokens && model->kept_rows == batch->n_rows);
     model->kept_tokens = -1;
-    dhead(model, batch, coefficient);
-    for (int64_t layer = model->config.n_layers - 1; layer >= 0; layer--)
+    dpo_model_head_backward(model, batch, coefficient);
+    for (int64_t layer = model->config.n_layers - 1; layer >= 0; layer--) {
         dpo_block_backward(model, batch, layer);
+        if (last != NULL) finish_layer(model, layer, last);
+    }
     dpo_model_dembed(model, batch);
+    if (last != NULL && last->ready != NULL) last->ready(last->context, 0);
 }

@@ -6,7 +6,7 @@
 
 #include "dpo/base/random.h"
 
-static int32_t most_likely(int64_t n_vocab, const float *logits)
+int32_t dpo_most_likely(int64_t n_vocab, const float *logits)
 {
     int64_t best = 0;
 
@@ -75,7 +75,7 @@ static int32_t draw(const dpo_sampling *sampling, int64_t index, int64_t n,
 int32_t dpo_sample(const dpo_sampling *sampling, int64_t n_vocab, const float *logits,
                    int64_t index, dpo_candidate *candidate)
 {
-    int32_t best = most_likely(n_vocab, logits);
+    int32_t best = dpo_most_likely(n_vocab, logits);
     int64_t n = n_vocab;
 
     if (sampling->temperature == 0) return best;

@@ -12,6 +12,9 @@ typedef struct {
     int32_t token;
 } dpo_candidate;
 
+/* The most likely token, the lowest id among equals. */
+int32_t dpo_most_likely(int64_t n_vocab, const float *logits);
+
 /*
  * Chooses a token.
  *

@@ -1,31 +1,39 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <string.h>
 
+#include "dpo/comm/collective.h"
 #include "dpo/store/safetensors.h"
 #include "model_private.h"
 
 static const char head_name[] = "lm_head.weight";
 
+/* A folder and the model that its weights go to. */
+typedef struct {
+    const dpo_safetensors *file;
+    dpo_model *model;
+    const char *folder;
+} loading;
+
 /* A head beside tied embeddings must repeat them: transformers unties the two if it does not. */
-static dpo_status check_tied_head(const dpo_model *model, const dpo_safetensors *file,
-                                  int64_t tensor, const char *folder)
+static dpo_status check_tied_head(const loading *l, int64_t tensor)
 {
     enum { PIECE = 4096 };
-    const dpo_parameter *table = &model->parameters.row[0];
-    const float *expected = model->weights + table->offset;
+    const dpo_parameter *table = &l->model->parameters.row[0];
+    const float *expected = l->model->weights + table->offset;
+    int64_t first = table->held.begin * table->dims[1];
     float piece[PIECE];
     int64_t same;
 
-    DPO_TRY(dpo_safetensors_get(file, head_name, table->n_dims, table->dims, &same));
+    DPO_TRY(dpo_safetensors_get(l->file, head_name, table->n_dims, table->dims, &same));
     for (int64_t begin = 0; begin < table->count; begin += PIECE) {
         int64_t count = table->count - begin < PIECE ? table->count - begin : PIECE;
 
-        DPO_TRY(dpo_safetensors_read(file, tensor, begin, count, piece));
+        DPO_TRY(dpo_safetensors_read(l->file, tensor, first + begin, count, piece));
         if (memcmp(piece, expected + begin, (size_t)count * sizeof *piece) != 0)
             return DPO_FAIL(DPO_EDATA,
                             "%s: %s differs from %s, but config.json says tie_word_embeddings; "
                             "set that to false to use both",
-                            folder, head_name, table->name);
+                            l->folder, head_name, table->name);
     }
     return DPO_OK;
 }
@@ -38,69 +46,98 @@ static bool ends_with(const char *text, const char *end)
 }
 
 /* Whether a tensor of the file belongs to the model or may be passed over. */
-static dpo_status check_tensor(const dpo_model *model, const dpo_safetensors *file, int64_t tensor,
-                               const char *folder)
+static dpo_status check_tensor(const loading *l, int64_t tensor)
 {
-    const char *name = dpo_safetensors_at(file, tensor)->name;
+    const char *name = dpo_safetensors_at(l->file, tensor)->name;
 
-    if (dpo_parameters_find(&model->parameters, name) != NULL) return DPO_OK;
+    if (dpo_parameters_find(&l->model->parameters, name) != NULL) return DPO_OK;
     if (ends_with(name, "rotary_emb.inv_freq")) return DPO_OK;
-    if (model->config.tied && strcmp(name, head_name) == 0)
-        return check_tied_head(model, file, tensor, folder);
+    if (l->model->config.tied && strcmp(name, head_name) == 0) return check_tied_head(l, tensor);
     return DPO_FAIL(DPO_EDATA,
                     "%s: tensor %s is not part of a model as config.json describes it; the weights "
                     "and the configuration do not fit",
-                    folder, name);
+                    l->folder, name);
 }
 
-static dpo_status read_all(const dpo_safetensors *file, dpo_model *model, const char *folder)
+static dpo_status read_run(void *context, int64_t row, int64_t global_begin, int64_t count,
+                           int64_t local_begin)
 {
-    const dpo_parameters *parameters = &model->parameters;
+    loading *l = context;
+    const dpo_parameter *parameter = &l->model->parameters.row[row];
+    int64_t tensor;
 
-    for (int64_t i = 0; i < parameters->n_rows; i++) {
-        const dpo_parameter *row = &parameters->row[i];
-        int64_t tensor;
+    DPO_TRY(dpo_safetensors_get(l->file, parameter->name, parameter->n_dims, parameter->dims,
+                                &tensor));
+    return dpo_safetensors_read(l->file, tensor, global_begin, count,
+                                l->model->weights + local_begin);
+}
 
-        DPO_TRY(dpo_safetensors_get(file, row->name, row->n_dims, row->dims, &tensor));
-        DPO_TRY(dpo_safetensors_read(file, tensor, 0, row->count, model->weights + row->offset));
-    }
-    for (int64_t tensor = 0; tensor < dpo_safetensors_count(file); tensor++)
-        DPO_TRY(check_tensor(model, file, tensor, folder));
+static dpo_status read_all(loading *l)
+{
+    const dpo_parameters *parameters = &l->model->parameters;
+
+    DPO_TRY(dpo_parameters_for_each_run(parameters, (dpo_range){0, parameters->n_elements},
+                                        DPO_HELD, read_run, l));
+    for (int64_t tensor = 0; tensor < dpo_safetensors_count(l->file); tensor++)
+        DPO_TRY(check_tensor(l, tensor));
     return DPO_OK;
 }
 
 dpo_status dpo_model_load(const dpo_grid *grid, dpo_model *model, const char *folder)
 {
     dpo_safetensors *file;
-    dpo_status status;
 
     model->kept_tokens = -1;
     DPO_TRY(dpo_safetensors_open(grid, folder, &file));
-    status = dpo_agree(grid, read_all(file, model, folder));
+    loading l = {file, model, folder};
+    dpo_status status = dpo_agree(grid, read_all(&l));
+
     dpo_safetensors_close(&file);
     return status;
 }
 
-static dpo_status digest_all(const dpo_model *model, dpo_digest *digest)
+/* Digests of names and shapes, and sums over the elements that this rank digests. */
+typedef struct {
+    const dpo_model *model;
+    dpo_digest sum;
+} digesting;
+
+static dpo_status digest_run(void *context, int64_t row, int64_t global_begin, int64_t count,
+                             int64_t local_begin)
 {
-    const dpo_parameters *parameters = &model->parameters;
-    dpo_digest_state *state;
+    digesting *d = context;
 
-    DPO_TRY(dpo_digest_begin(&state));
-    for (int64_t i = 0; i < parameters->n_rows; i++) {
-        const dpo_parameter *row = &parameters->row[i];
-
-        dpo_digest_add(state, row->name, (int64_t)strlen(row->name) + 1);
-        dpo_digest_add(state, row->dims, sizeof row->dims);
-        dpo_digest_add(state, model->weights + row->offset, row->count * (int64_t)sizeof(float));
-    }
-    *digest = dpo_digest_end(&state);
+    dpo_digest_add_elements((uint64_t)row, global_begin, count, d->model->weights + local_begin,
+                            &d->sum);
     return DPO_OK;
 }
 
+static dpo_digest digest_shapes(const dpo_parameters *parameters)
+{
+    dpo_digest digest = {0};
+
+    for (int64_t i = 0; i < parameters->n_rows; i++) {
+        const dpo_parameter *row = &parameters->row[i];
+
+        digest = dpo_digest_join(digest, dpo_digest_of(row->name, (int64_t)strlen(row->name)));
+        digest = dpo_digest_join(digest, dpo_digest_of(row->dims, sizeof row->dims));
+    }
+    return digest;
+}
+
+/* The data-parallel ranks, which have the same weights, digest a part each. */
 dpo_status dpo_model_digest(const dpo_grid *grid, const dpo_model *model, dpo_digest *digest)
 {
-    *digest = (dpo_digest){0};
-    DPO_TRY(dpo_agree(grid, digest_all(model, digest)));
-    return dpo_agree_on(grid, "the digest of the model's weights", (int64_t)(digest->low >> 1));
+    const dpo_parameters *parameters = &model->parameters;
+    dpo_range part = dpo_range_of_part(parameters->n_elements, dpo_grid_size(grid, DPO_DATA),
+                                       dpo_grid_rank(grid, DPO_DATA));
+    digesting d = {.model = model};
+    dpo_status status = dpo_parameters_for_each_run(parameters, part, DPO_COUNTED, digest_run, &d);
+    int64_t halves[2] = {(int64_t)d.sum.low, (int64_t)d.sum.high};
+
+    DPO_TRY(dpo_agree(grid, status));
+    dpo_sum_i64(grid, DPO_WORLD, 2, halves);
+    *digest = dpo_digest_join(digest_shapes(parameters),
+                              (dpo_digest){(uint64_t)halves[0], (uint64_t)halves[1]});
+    return DPO_OK;
 }

@@ -118,10 +118,12 @@ static dpo_status inspect_weights(const dpo_grid *grid, const char *path, bool s
 static dpo_status inspect_folder(const dpo_grid *grid, const char *path, bool speaks)
 {
     dpo_model_config config;
+    dpo_partition whole;
     dpo_parameters parameters;
 
     DPO_TRY(dpo_model_config_read(grid, path, &config));
-    DPO_TRY(dpo_agree(grid, dpo_parameters_create(&config, &parameters)));
+    DPO_TRY(dpo_partition_make(&config, 1, 0, &whole));
+    DPO_TRY(dpo_agree(grid, dpo_parameters_create(&config, &whole, &parameters)));
     if (speaks) print_model(&config, &parameters);
     dpo_parameters_destroy(&parameters);
     return inspect_weights(grid, path, speaks);

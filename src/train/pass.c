@@ -106,5 +106,5 @@ void dpo_pass_backward(dpo_pass *pass)
     for (int64_t r = 0; r < m->n_responses; r++)
         for (int64_t t = m->row_begin[r]; t < m->row_begin[r + 1]; t++)
             pass->row_coefficient[t] = (float)pass->slope[r];
-    dpo_model_backward(pass->model, &m->batch, pass->row_coefficient);
+    dpo_model_backward(pass->model, &m->batch, pass->row_coefficient, NULL);
 }

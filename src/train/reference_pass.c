@@ -51,7 +51,10 @@ static bool has_missing(const reference_pass *p, int64_t n_examples, const int64
     return false;
 }
 
-/* A micro-batch is computed whole, as training will, and what was missing of it is put. */
+/*
+ * A micro-batch is computed whole, as training will, and what was missing of it is put, by the first of the
+ * tensor-parallel ranks, which all have it.
+ */
 static dpo_status run_micro_batch(reference_pass *p, int64_t n_examples, const int64_t *examples)
 {
     dpo_pass *pass = &p->session->pass;
@@ -59,6 +62,7 @@ static dpo_status run_micro_batch(reference_pass *p, int64_t n_examples, const i
 
     if (!has_missing(p, n_examples, examples)) return DPO_OK;
     dpo_pass_forward(pass, p->store, n_examples, examples);
+    if (dpo_grid_rank(p->session->grid, DPO_TENSOR) != 0) return DPO_OK;
     for (int64_t i = 0; i < m->n_responses; i++)
         if (p->is_missing[m->response[i]])
             DPO_TRY(dpo_reference_cache_put(p->cache, m->response[i],

@@ -11,6 +11,7 @@ static const char *const truncations[] = {"keep_start", "keep_end", "drop", "err
 static const char *const empties[] = {"error", "drop", "keep", NULL};
 static const char *const groups[] = {"none", "prompt", NULL};
 static const char *const optimizers[] = {"adamw", NULL};
+static const char *const transports[] = {"auto", "shared", "messages", NULL};
 static const char *const resumes[] = {"auto", "never", NULL};
 static const char *const dtypes[] = {"f32", "bf16", "as_loaded", NULL};
 
@@ -93,6 +94,12 @@ static const dpo_field fields[] = {
      "passes over the data", TRAIN},
     {"train.steps", DPO_FIELD_INT, AT(train.steps), "0", "by epochs", 0, 1 << 30, NULL, "steps",
      "optimizer steps in all", TRAIN},
+    {"parallel.tensor", DPO_FIELD_INT, AT(parallel.tensor), "1", NULL, 1, 1024, NULL, "ranks",
+     "ranks that share one copy of the model; the others share the batch",
+     PASS | DPO_FOR_GENERATE | FREE},
+    {"parallel.transport", DPO_FIELD_CHOICE, AT(parallel.transport), "\"auto\"", NULL, 0, 0,
+     transports, NULL, "how ranks of a node exchange numbers; auto takes the faster one",
+     PASS | DPO_FOR_GENERATE | FREE},
     {"checkpoint.every", DPO_FIELD_INT, AT(checkpoint.every), "0", "at the end", 0, 1 << 30, NULL,
      "steps", "steps between checkpoints", TRAIN | FREE},
     {"checkpoint.keep", DPO_FIELD_INT, AT(checkpoint.keep), "2", NULL, 0, 1 << 30, NULL, "files",

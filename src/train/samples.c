@@ -100,44 +100,79 @@ static dpo_status decode_behind(const dpo_tokenizer *tokenizer, const dpo_buffer
     return status;
 }
 
-static dpo_status continue_ids(const dpo_sampler *s, uint32_t sequence, const dpo_buffer *prompt,
-                               dpo_buffer *text)
-{
-    int64_t n_prompt = prompt->size_bytes / (int64_t)sizeof(int32_t);
-    int64_t context = dpo_model_config_of(s->model)->max_positions;
-    int64_t length = n_prompt + s->run->generate.max_tokens;
-    int32_t eos = dpo_tokenizer_eos(s->tokenizer);
-    dpo_sampling sampling = sampling_of(s, sequence, &eos);
+/* Prompts of a data-parallel rank under way; the arrays have an entry for each prompt of all ranks. */
+typedef struct {
+    const dpo_sampler *sampler;
+    int64_t n_prompts;
+    dpo_buffer *ids; /* owned, [n_prompts] int32 token ids of this rank's prompts */
+    int32_t *tokens; /* owned, [max_tokens] new ones of one prompt */
     dpo_generator *generator;
-    int32_t *tokens;
+} continuation;
 
-    if (n_prompt >= context)
-        return DPO_FAIL(DPO_EUSAGE,
-                        "prompt: has %lld tokens, the model's context is %lld; shorten it",
-                        (long long)n_prompt, (long long)context);
-    DPO_TRY(DPO_NEW(tokens, sampling.max_new_tokens));
-    dpo_status status =
-        dpo_generator_create(s->model, length < context ? length : context, &generator);
+static int owner_of(const dpo_grid *grid, int64_t prompt)
+{
+    return (int)(prompt % dpo_grid_size(grid, DPO_DATA));
+}
 
-    if (status == DPO_OK) {
-        int64_t n = dpo_generator_run(generator, n_prompt, prompt->data, &sampling, tokens);
+static bool is_own(const continuation *c, int64_t prompt)
+{
+    return owner_of(c->sampler->grid, prompt) == dpo_grid_rank(c->sampler->grid, DPO_DATA);
+}
 
-        status = decode_behind(s->tokenizer, prompt, n, tokens, text);
+static int64_t count_ids(const dpo_buffer *ids)
+{
+    return ids->size_bytes / (int64_t)sizeof(int32_t);
+}
+
+/* Everything that can fail, so that the tensor-parallel ranks of a prompt stay together. */
+static dpo_status prepare(continuation *c, const char *const *prompts)
+{
+    const dpo_sampler *s = c->sampler;
+    int64_t context = dpo_model_config_of(s->model)->max_positions, longest = 1;
+
+    DPO_TRY(DPO_NEW(c->ids, c->n_prompts));
+    DPO_TRY(DPO_NEW(c->tokens, s->run->generate.max_tokens));
+    for (int64_t i = 0; i < c->n_prompts; i++) {
+        if (!is_own(c, i)) continue;
+        DPO_TRY(encode_prompt(s, prompts[i], &c->ids[i]));
+        int64_t n = count_ids(&c->ids[i]);
+
+        if (n >= context)
+            return DPO_FAIL(DPO_EUSAGE,
+                            "prompt: has %lld tokens, the model's context is %lld; shorten it",
+                            (long long)n, (long long)context);
+        longest = n + s->run->generate.max_tokens > longest ? n + s->run->generate.max_tokens
+                                                            : longest;
     }
-    dpo_generator_destroy(&generator);
-    dpo_free(tokens);
+    return dpo_generator_create(s->model, longest < context ? longest : context, &c->generator);
+}
+
+/* The texts of this rank's prompts; the first failure, after all of them. */
+static dpo_status run_own(continuation *c, dpo_buffer *texts)
+{
+    const dpo_sampler *s = c->sampler;
+    int32_t eos = dpo_tokenizer_eos(s->tokenizer);
+    dpo_status status = DPO_OK;
+
+    for (int64_t i = 0; i < c->n_prompts; i++) {
+        if (!is_own(c, i)) continue;
+        dpo_sampling sampling = sampling_of(s, (uint32_t)i, &eos);
+        int64_t n = dpo_generator_run(c->generator, count_ids(&c->ids[i]), c->ids[i].data,
+                                      &sampling, c->tokens);
+
+        if (status == DPO_OK)
+            status = decode_behind(s->tokenizer, &c->ids[i], n, c->tokens, &texts[i]);
+    }
     return status;
 }
 
-static dpo_status continue_prompt(const dpo_sampler *s, uint32_t sequence, const char *prompt,
-                                  dpo_buffer *text)
+static void destroy(continuation *c)
 {
-    dpo_buffer ids = {0};
-    dpo_status status = encode_prompt(s, prompt, &ids);
-
-    if (status == DPO_OK) status = continue_ids(s, sequence, &ids, text);
-    dpo_buffer_destroy(&ids);
-    return status;
+    for (int64_t i = 0; c->ids != NULL && i < c->n_prompts; i++)
+        dpo_buffer_destroy(&c->ids[i]);
+    dpo_free(c->ids);
+    dpo_free(c->tokens);
+    dpo_generator_destroy(&c->generator);
 }
 
 /* The owner's text on every rank. */
@@ -156,15 +191,15 @@ static dpo_status share(const dpo_grid *grid, int owner, dpo_buffer *text)
 dpo_status dpo_sampler_run(const dpo_sampler *sampler, int64_t n_prompts,
                            const char *const *prompts, dpo_buffer *texts)
 {
-    int size = dpo_grid_size(sampler->grid, DPO_WORLD);
-    int rank = dpo_grid_rank(sampler->grid, DPO_WORLD);
-    dpo_status status = DPO_OK;
+    const dpo_grid *grid = sampler->grid;
+    continuation c = {.sampler = sampler, .n_prompts = n_prompts};
+    dpo_status status = dpo_agree(grid, prepare(&c, prompts));
 
-    for (int64_t i = 0; i < n_prompts && status == DPO_OK; i++)
-        if (i % size == rank) status = continue_prompt(sampler, (uint32_t)i, prompts[i], &texts[i]);
-    DPO_TRY(dpo_agree(sampler->grid, status));
+    if (status == DPO_OK) status = dpo_agree(grid, run_own(&c, texts));
+    destroy(&c);
+    DPO_TRY(status);
     for (int64_t i = 0; i < n_prompts; i++)
-        DPO_TRY(share(sampler->grid, (int)(i % size), &texts[i]));
+        DPO_TRY(share(grid, owner_of(grid, i) * dpo_grid_size(grid, DPO_TENSOR), &texts[i]));
     return DPO_OK;
 }
 

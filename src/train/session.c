@@ -169,6 +169,32 @@ static void grow(const dpo_data_set *set, int64_t budget_tokens, capacity *c)
     c->positions = longest > c->positions ? longest : c->positions;
 }
 
+static double mebibytes(int64_t bytes)
+{
+    return (double)bytes / 1048576.0;
+}
+
+static dpo_status log_memory(const dpo_session *session, const dpo_model_limits *limits)
+{
+    const dpo_grid *grid = session->grid;
+    dpo_partition partition;
+    dpo_model_memory memory = {0};
+    dpo_status status =
+        dpo_partition_make(&session->model_config, dpo_grid_size(grid, DPO_TENSOR),
+                           dpo_grid_rank(grid, DPO_TENSOR), &partition);
+
+    if (status == DPO_OK)
+        status = dpo_model_plan(&session->model_config, limits, &partition, &memory);
+    DPO_TRY(dpo_agree(grid, status));
+    dpo_log_info("memory per rank: weights %.0f MiB, gradients %.0f, activations %.0f, scratch "
+                 "%.0f, exchange %.0f, logits %.0f (micro-batches of %lld tokens)",
+                 mebibytes(memory.weights), mebibytes(memory.gradients),
+                 mebibytes(memory.activations), mebibytes(memory.scratch),
+                 mebibytes(memory.exchange), mebibytes(memory.logits),
+                 (long long)limits->max_tokens);
+    return DPO_OK;
+}
+
 static dpo_status make_model(dpo_session *session, bool trainable)
 {
     capacity c = {0};
@@ -180,23 +206,16 @@ static dpo_status make_model(dpo_session *session, bool trainable)
     dpo_model_limits limits = {.max_tokens = c.tokens,
                                .max_rows = c.rows,
                                .logits_bytes = trainable ? logits_budget_bytes : 0,
-                               .trainable = trainable};
-    int64_t all_logits_bytes = 4 * c.rows * session->model_config.n_vocab;
+                               .trainable = trainable,
+                               .transport =
+                                   (dpo_transport_kind)session->run->parallel.transport};
 
-    if (limits.logits_bytes > all_logits_bytes) limits.logits_bytes = all_logits_bytes;
     if (c.positions > session->model_config.max_positions)
         return DPO_FAIL(DPO_EUSAGE,
                         "data.max_length: sequences of %lld tokens, but the model's context is "
                         "%lld (max_position_embeddings); lower data.max_length",
                         (long long)c.positions, (long long)session->model_config.max_positions);
-    dpo_model_memory memory;
-
-    DPO_TRY(dpo_agree(session->grid, dpo_model_plan(&session->model_config, &limits, &memory)));
-    dpo_log_info("memory per rank: weights %.0f MiB, gradients %.0f, activations %.0f, scratch "
-                 "%.0f, logits %.0f (micro-batches of %lld tokens)",
-                 (double)memory.weights / 1048576.0, (double)memory.gradients / 1048576.0,
-                 (double)memory.activations / 1048576.0, (double)memory.scratch / 1048576.0,
-                 (double)memory.logits / 1048576.0, (long long)c.tokens);
+    DPO_TRY(log_memory(session, &limits));
     DPO_TRY(dpo_model_create(session->grid, &session->model_config, &limits, &session->model));
     return dpo_agree(session->grid,
                      dpo_pass_create(session->model, c.edges, session->run->batch.share_prompts,

@@ -20,6 +20,7 @@ const char *const dpo_fuzz_seeds[] = {
 /* Whatever is accepted keeps the invariant, and its table is dense. */
 static void check(const dpo_model_config *c)
 {
+    dpo_partition whole;
     dpo_parameters parameters;
 
     DPO_ASSERT(c->n_layers > 0 && c->d_model > 0 && c->d_ff > 0 && c->n_vocab > 0);
@@ -29,7 +30,10 @@ static void check(const dpo_model_config *c)
     DPO_ASSERT(c->bos >= -1 && c->bos < c->n_vocab && c->padding < c->n_vocab);
     for (int i = 0; i < c->n_stops; i++)
         DPO_ASSERT(c->stop[i] >= 0 && c->stop[i] < c->n_vocab);
-    if (dpo_parameters_create(c, &parameters) != DPO_OK) return;
+    dpo_status status = dpo_partition_make(c, 1, 0, &whole);
+
+    DPO_ASSERT(status == DPO_OK);
+    if (dpo_parameters_create(c, &whole, &parameters) != DPO_OK) return;
     for (int64_t i = 1; i < parameters.n_rows; i++)
         DPO_ASSERT(parameters.row[i].offset ==
                    parameters.row[i - 1].offset + parameters.row[i - 1].count);

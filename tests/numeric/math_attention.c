@@ -77,7 +77,8 @@ static int sees(const dpo_segments *segments, int64_t query, int64_t key)
 static double naive_row(const scene *s, int64_t query, int64_t head, double *out)
 {
     int64_t E = s->shape.head_dim, width = qkv_width(&s->shape);
-    int64_t kv = head / (s->shape.n_heads / s->shape.n_kv_heads);
+    int64_t group = s->shape.group > 0 ? s->shape.group : s->shape.n_heads / s->shape.n_kv_heads;
+    int64_t kv = (head + s->shape.skipped) / group;
     const double *q = s->wide_qkv + query * width + head * E;
     double sum = 0;
 
@@ -118,8 +119,10 @@ static const int64_t forest_begin[] = {0, 5, 9, 12, 14, 14, 20, 23};
 static const int64_t forest_parent[] = {-1, 0, 0, 1, -1, -1, 0};
 static const dpo_segments forest = {7, forest_begin, forest_parent};
 
-static const dpo_attention_shape shapes[] = {{1, 1, 8}, {4, 2, 4}, {3, 1, 5}, {2, 2, 16}};
-enum { N_SHAPES = 4 };
+/* The last: 5 of the 9 query heads of 3 groups, from the middle of the first to the middle of the last. */
+static const dpo_attention_shape shapes[] = {
+    {1, 1, 8, 0, 0}, {4, 2, 4, 0, 0}, {3, 1, 5, 0, 0}, {2, 2, 16, 0, 0}, {5, 3, 4, 3, 2}};
+enum { N_SHAPES = 5 };
 
 static void forward_is_the_definition(void **state)
 {
@@ -159,7 +162,7 @@ static void tiles_do_not_show(void **state)
     (void)state;
     static const int64_t begin[] = {0, 321, 321 + 64, 321 + 64 + 130, 321 + 64 + 130 + 1, 780};
     static const int64_t parent[] = {-1, 0, 0, 1, -1};
-    scene s = open_scene((dpo_attention_shape){2, 1, 8}, (dpo_segments){5, begin, parent});
+    scene s = open_scene((dpo_attention_shape){2, 1, 8, 0, 0}, (dpo_segments){5, begin, parent});
 
     run_scene(&s);
     (void)naive_loss(&s);
@@ -187,7 +190,7 @@ static void a_shared_prompt_equals_separate_sequences(void **state)
     (void)state;
     static const int64_t begin[] = {0, 300, 390, 470}, parent[] = {-1, 0, 0};
     static const int64_t begin_apart[] = {0, 390, 770}, parent_apart[] = {-1, -1};
-    dpo_attention_shape shape = {6, 2, 16};
+    dpo_attention_shape shape = {6, 2, 16, 0, 0};
     int64_t width = qkv_width(&shape), out_width = shape.n_heads * shape.head_dim;
     scene shared = open_scene(shape, (dpo_segments){3, begin, parent});
     scene apart = open_scene(shape, (dpo_segments){2, begin_apart, parent_apart});
@@ -220,7 +223,7 @@ static void packing_does_not_show(void **state)
     (void)state;
     static const int64_t begin[] = {0, 100, 150, 350, 400}, parent[] = {-1, 0, -1, 2};
     static const int64_t begin_alone[] = {0, 200, 250}, parent_alone[] = {-1, 0};
-    dpo_attention_shape shape = {4, 2, 8};
+    dpo_attention_shape shape = {4, 2, 8, 0, 0};
     int64_t width = qkv_width(&shape), out_width = shape.n_heads * shape.head_dim;
     scene packed = open_scene(shape, (dpo_segments){4, begin, parent});
     scene alone = open_scene(shape, (dpo_segments){2, begin_alone, parent_alone});
@@ -239,7 +242,7 @@ static void repeated_runs_give_the_same_bits(void **state)
 {
     (void)state;
     static const int64_t begin[] = {0, 300, 390, 470}, parent[] = {-1, 0, 0};
-    scene s = open_scene((dpo_attention_shape){6, 2, 16}, (dpo_segments){3, begin, parent});
+    scene s = open_scene((dpo_attention_shape){6, 2, 16, 0, 0}, (dpo_segments){3, begin, parent});
 
     run_scene(&s);
     float *out = copy_f32(s.out_size, s.out), *dqkv = copy_f32(s.qkv_size, s.dqkv);
@@ -259,7 +262,7 @@ static void the_number_of_threads_does_not_show(void **state)
     (void)state;
     static const int64_t begin[] = {0, 300, 390, 470, 500}, parent[] = {-1, 0, 0, -1};
     int usual = omp_get_max_threads();
-    scene s = open_scene((dpo_attention_shape){6, 2, 16}, (dpo_segments){4, begin, parent});
+    scene s = open_scene((dpo_attention_shape){6, 2, 16, 0, 0}, (dpo_segments){4, begin, parent});
 
     run_scene(&s);
     for (int n_threads = 1; n_threads <= 4; n_threads++) {
@@ -281,7 +284,7 @@ static void decoding_equals_the_forward_pass(void **state)
     (void)state;
     enum { T = 300 };
     static const int64_t begin[] = {0, T, 2 * T}, parent[] = {-1, -1};
-    dpo_attention_shape shape = {4, 2, 8};
+    dpo_attention_shape shape = {4, 2, 8, 0, 0};
     int64_t width = qkv_width(&shape), out_width = shape.n_heads * shape.head_dim;
     scene s = open_scene(shape, (dpo_segments){2, begin, parent});
     float *cache = zeros_f32(4 * T * 16), *qkv = zeros_f32(2 * width),
@@ -312,7 +315,7 @@ static void decoding_equals_the_forward_pass(void **state)
 static void large_scores_do_not_overflow(void **state)
 {
     (void)state;
-    scene s = open_scene((dpo_attention_shape){4, 2, 4}, forest);
+    scene s = open_scene((dpo_attention_shape){4, 2, 4, 0, 0}, forest);
 
     for (int64_t i = 0; i < s.qkv_size; i++)
         s.qkv[i] *= 1000.0f;
@@ -327,7 +330,7 @@ static void large_scores_do_not_overflow(void **state)
 static void no_tokens_are_no_work(void **state)
 {
     (void)state;
-    dpo_attention_shape shape = {4, 2, 4};
+    dpo_attention_shape shape = {4, 2, 4, 0, 0};
     int64_t begin = 0;
     dpo_segments none = {0, &begin, NULL};
     dpo_attention *attention;
@@ -343,7 +346,7 @@ static void no_tokens_are_no_work(void **state)
 static void lack_of_memory_leaves_nothing(void **state)
 {
     (void)state;
-    dpo_attention_shape shape = {4, 2, 4};
+    dpo_attention_shape shape = {4, 2, 4, 0, 0};
     dpo_attention *attention;
 
     for (int i = 1; i <= 7; i++) {

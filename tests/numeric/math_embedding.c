@@ -83,7 +83,8 @@ static void rows_are_gathered_and_added_back(void **state)
     ASSERT_NO_ALLOCATION(dpo_rows_gather(R, D, row, x, y));
     for (int r = 0; r < R; r++)
         ASSERT_SAME_BITS(D, y + r * D, x + row[r] * D);
-    ASSERT_NO_ALLOCATION(dpo_rows_scatter_add(R, D, row, y, dx));
+    ASSERT_NO_ALLOCATION(dpo_rows_scatter_add(R, D, row, (dpo_range){0, 4}, y, dx));
+    ASSERT_NO_ALLOCATION(dpo_rows_scatter_add(R, D, row, (dpo_range){4, 10}, y, dx + 4 * D));
     for (int r = 0; r < R; r++)
         for (int d = 0; d < D; d++)
             want[row[r] * D + d] += y[r * D + d];

@@ -9,6 +9,7 @@ typedef struct {
     dpo_token_logps *logps;
     float *h, *weight, *coefficient, *logp, *dh, *dweight;
     int32_t *target;
+    dpo_logit_statistics *statistics;
     double *wide_h, *wide_weight, *wide_coefficient, *wide_logp;
 } scene;
 
@@ -18,7 +19,8 @@ static scene open_scene(int64_t n_rows, int64_t d_model, int64_t n_vocab, int64_
 {
     scene s = {.n_rows = n_rows, .d_model = d_model, .n_vocab = n_vocab};
 
-    ASSERT_OK(dpo_token_logps_create(d_model, n_vocab, n_rows, budget_bytes, &s.logps));
+    ASSERT_OK(dpo_token_logps_create(d_model, (dpo_range){0, n_vocab}, n_rows, budget_bytes,
+                                     &s.logps));
     s.h = random_f32(n_rows * d_model, 1, 1.0);
     s.weight = random_f32(n_vocab * d_model, 2, 1.0);
     s.coefficient = random_f32(n_rows, 3, 1.0);
@@ -26,6 +28,7 @@ static scene open_scene(int64_t n_rows, int64_t d_model, int64_t n_vocab, int64_
     s.dh = random_f32(n_rows * d_model, 4, 1.0); /* old contents must not matter */
     s.dweight = zeros_f32(n_vocab * d_model);
     ASSERT_OK(DPO_NEW(s.target, n_rows));
+    ASSERT_OK(DPO_NEW(s.statistics, n_rows));
     for (int64_t r = 0; r < n_rows; r++)
         s.target[r] =
             (int32_t)(dpo_random_bits(5, DPO_STREAM_TEST, 0, (uint64_t)r) % (uint64_t)n_vocab);
@@ -40,16 +43,17 @@ static void close_scene(scene *s)
 {
     void *arrays[] = {s->h,           s->weight,           s->coefficient, s->logp,
                       s->dh,          s->dweight,          s->target,      s->wide_h,
-                      s->wide_weight, s->wide_coefficient, s->wide_logp};
+                      s->wide_weight, s->wide_coefficient, s->wide_logp, s->statistics};
 
     dpo_token_logps_destroy(&s->logps);
-    for (int i = 0; i < 11; i++)
+    for (int i = 0; i < 12; i++)
         dpo_free(arrays[i]);
 }
 
 static void run_scene(scene *s)
 {
-    dpo_token_logps_forward(s->logps, s->n_rows, s->h, s->weight, s->target, s->logp);
+    dpo_token_logps_statistics(s->logps, s->n_rows, s->h, s->weight, s->target, s->statistics);
+    dpo_token_logps_finish(s->logps, s->n_rows, s->statistics, s->logp);
     dpo_token_logps_backward(s->logps, s->n_rows, s->h, s->weight, s->target, s->coefficient, s->dh,
                              s->dweight);
 }
@@ -150,6 +154,46 @@ static void keeping_logits_changes_no_bit(void **state)
     close_scene(&none);
 }
 
+/* Ranks with parts of the vocabulary: statistics are merged, dh is summed, dweight lies in parts. */
+static void parts_of_the_vocabulary_make_the_whole(void **state)
+{
+    (void)state;
+    enum { R = 40, D = 12, V = 1500 };
+    static const dpo_range parts[] = {{0, 17}, {17, 1400}, {1400, V}};
+    scene whole = open_scene(R, D, V, 0);
+    dpo_token_logps *logps[3];
+    dpo_logit_statistics part[R];
+    float *logp = zeros_f32(R), *dh = zeros_f32(R * D), *dweight = zeros_f32(V * D);
+    double *sum = zeros_f64(R * D);
+
+    run_scene(&whole);
+    for (int p = 0; p < 3; p++) {
+        ASSERT_OK(dpo_token_logps_create(D, parts[p], R, p * 20000, &logps[p]));
+        dpo_token_logps_statistics(logps[p], R, whole.h, whole.weight + parts[p].begin * D,
+                                   whole.target, p == 0 ? whole.statistics : part);
+        if (p > 0) dpo_logit_statistics_merge(R, part, whole.statistics);
+    }
+    for (int p = 0; p < 3; p++) {
+        dpo_token_logps_finish(logps[p], R, whole.statistics, logp);
+        for (int r = 0; r < R; r++)
+            ASSERT_CLOSE((double)logp[r], (double)whole.logp[r], 2e-6);
+        dpo_token_logps_backward(logps[p], R, whole.h, whole.weight + parts[p].begin * D,
+                                 whole.target, whole.coefficient, dh,
+                                 dweight + parts[p].begin * D);
+        for (int i = 0; i < R * D; i++)
+            sum[i] += (double)dh[i];
+        dpo_token_logps_destroy(&logps[p]);
+    }
+    ASSERT_SAME(R * D, whole.dh, sum, 2e-6);
+    double *want = widen(V * D, whole.dweight);
+
+    ASSERT_SAME(V * D, dweight, want, 2e-6);
+    void *arrays[] = {logp, dh, dweight, sum, want};
+    for (int a = 0; a < 5; a++)
+        dpo_free(arrays[a]);
+    close_scene(&whole);
+}
+
 static void weight_gradients_add(void **state)
 {
     (void)state;
@@ -217,7 +261,7 @@ static void lack_of_memory_leaves_nothing(void **state)
 
     for (int i = 1; i <= 4; i++) {
         dpo_memory_fail_after(i);
-        assert_int_equal(dpo_token_logps_create(8, 8, 8, ALL, &logps), DPO_ENOMEM);
+        assert_int_equal(dpo_token_logps_create(8, (dpo_range){0, 8}, 8, ALL, &logps), DPO_ENOMEM);
         assert_null(logps);
     }
     dpo_memory_fail_after(0);
@@ -227,6 +271,7 @@ static const struct CMUnitTest tests[] = {
     UNIT_TEST(forward_is_the_definition_and_backward_its_slope),
     UNIT_TEST(blocks_do_not_show),
     UNIT_TEST(keeping_logits_changes_no_bit),
+    UNIT_TEST(parts_of_the_vocabulary_make_the_whole),
     UNIT_TEST(weight_gradients_add),
     UNIT_TEST(large_logits_do_not_overflow),
     UNIT_TEST(logits_are_the_products),

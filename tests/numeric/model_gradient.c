@@ -132,7 +132,7 @@ static void check_gradient(bool tied, int64_t logits_bytes)
     make_forest(&b);
     random_coefficients(b.batch.n_rows, coefficient);
     (void)loss_of(model, &b.batch, coefficient);
-    dpo_model_backward(model, &b.batch, coefficient);
+    dpo_model_backward(model, &b.batch, coefficient, NULL);
     for (int64_t i = 0; i < parameters->n_rows; i++)
         check_tensor(model, &b, coefficient, &parameters->row[i]);
     dpo_model_destroy(&model);
@@ -184,7 +184,7 @@ static double add_separate(dpo_model *model, const test_batch *forest, int64_t s
     for (int64_t i = n - n_response; i < n; i++)
         add_row(&b, i - 1, token[i]);
     loss = loss_of(model, &b.batch, coefficient);
-    dpo_model_backward(model, &b.batch, coefficient);
+    dpo_model_backward(model, &b.batch, coefficient, NULL);
     return loss;
 }
 
@@ -201,7 +201,7 @@ static void a_shared_prompt_is_as_good_as_separate_sequences(void **state)
     make_forest(&b);
     random_coefficients(b.batch.n_rows, coefficient);
     loss = loss_of(shared, &b.batch, coefficient);
-    dpo_model_backward(shared, &b.batch, coefficient);
+    dpo_model_backward(shared, &b.batch, coefficient, NULL);
     for (int i = 0; i < N_RESPONSES; i++) {
         sum += add_separate(separate, &b, segment[i], coefficient + row);
         row += response_tokens[i];
@@ -224,7 +224,7 @@ static void splitting_a_batch_changes_nothing(void **state)
     make_forest(&b);
     random_coefficients(b.batch.n_rows, coefficient);
     loss = loss_of(whole, &b.batch, coefficient);
-    dpo_model_backward(whole, &b.batch, coefficient);
+    dpo_model_backward(whole, &b.batch, coefficient, NULL);
     for (int tree = 0; tree < 2; tree++) {
         static const int64_t first[3] = {0, 4, 7};
         int64_t prompt = 0;
@@ -240,7 +240,7 @@ static void splitting_a_batch_changes_nothing(void **state)
                 add_response(&part, prompt, n, b.token + b.begin[s]);
         }
         sum += loss_of(split, &part.batch, coefficient + row);
-        dpo_model_backward(split, &part.batch, coefficient + row);
+        dpo_model_backward(split, &part.batch, coefficient + row, NULL);
         row += part.batch.n_rows;
     }
     assert_int_equal(row, b.batch.n_rows);
@@ -279,11 +279,11 @@ static void the_same_step_gives_the_same_bits(void **state)
     make_forest(&b);
     random_coefficients(b.batch.n_rows, coefficient);
     (void)loss_of(first, &b.batch, coefficient);
-    dpo_model_backward(first, &b.batch, coefficient);
+    dpo_model_backward(first, &b.batch, coefficient, NULL);
     for (int i = 0; i < 2; i++) {
         dpo_model_zero_gradients(second);
         (void)loss_of(second, &b.batch, coefficient);
-        dpo_model_backward(second, &b.batch, coefficient);
+        dpo_model_backward(second, &b.batch, coefficient, NULL);
     }
     assert_memory_equal(dpo_model_gradients(first), dpo_model_gradients(second),
                         (size_t)dpo_model_parameters(first)->n_elements * sizeof(float));
@@ -299,7 +299,7 @@ static void an_empty_batch_changes_nothing(void **state)
     (void)state;
     clear_batch(&b);
     dpo_model_forward(model, &b.batch, NULL);
-    dpo_model_backward(model, &b.batch, NULL);
+    dpo_model_backward(model, &b.batch, NULL, NULL);
     for (int64_t k = 0; k < dpo_model_parameters(model)->n_elements; k++)
         assert_true(dpo_model_gradients(model)[k] == 0);
     dpo_model_destroy(&model);

@@ -123,7 +123,7 @@ static void check_folder(const char *folder, const char *name, int64_t n_greedy_
     open_golden(name, &g);
     dpo_model_forward(model, &g.batch, logp);
     check_logps(&g, logp);
-    dpo_model_backward(model, &g.batch, g.coefficient);
+    dpo_model_backward(model, &g.batch, g.coefficient, NULL);
     check_gradient(&g, model);
     check_greedy(&g, model, n_greedy_prompt == 0 ? g.begin[1] : n_greedy_prompt);
     dpo_json_destroy(&g.root);

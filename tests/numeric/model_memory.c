@@ -15,9 +15,11 @@ static void the_plan_says_what_is_allocated(void **state)
             .max_tokens = 3000, .max_rows = 2000, .logits_bytes = 7 << 20, .trainable = trainable};
         int64_t before = dpo_memory_bytes(), grown;
         dpo_model_memory memory;
+        dpo_partition whole;
         dpo_model *model;
 
-        ASSERT_OK(dpo_model_plan(&config, &limits, &memory));
+        ASSERT_OK(dpo_partition_make(&config, 1, 0, &whole));
+        ASSERT_OK(dpo_model_plan(&config, &limits, &whole, &memory));
         assert_int_equal(dpo_memory_bytes(), before);
         assert_int_equal(memory.total, memory.weights + memory.gradients + memory.activations +
                                            memory.scratch + memory.logits);
@@ -36,14 +38,16 @@ static void a_frozen_model_keeps_one_layer(void **state)
     dpo_model_config config = tiny_config(true);
     dpo_model_limits limits = {.max_tokens = 1000, .max_rows = 1};
     dpo_model_memory two, many;
+    dpo_partition whole;
 
     (void)state;
-    ASSERT_OK(dpo_model_plan(&config, &limits, &two));
+    ASSERT_OK(dpo_partition_make(&config, 1, 0, &whole));
+    ASSERT_OK(dpo_model_plan(&config, &limits, &whole, &two));
     config.n_layers = 40;
-    ASSERT_OK(dpo_model_plan(&config, &limits, &many));
+    ASSERT_OK(dpo_model_plan(&config, &limits, &whole, &many));
     assert_int_equal(many.activations, two.activations);
     limits.trainable = true;
-    ASSERT_OK(dpo_model_plan(&config, &limits, &many));
+    ASSERT_OK(dpo_model_plan(&config, &limits, &whole, &many));
     assert_true(many.activations > 30 * two.activations);
 }
 
@@ -65,7 +69,7 @@ static void a_pass_allocates_nothing(void **state)
     int64_t before = dpo_memory_count();
 
     dpo_model_forward(model, &b.batch, logp);
-    dpo_model_backward(model, &b.batch, coefficient);
+    dpo_model_backward(model, &b.batch, coefficient, NULL);
     (void)dpo_generator_run(generator, 5, token, &sampling, text);
     assert_int_equal(dpo_memory_count(), before);
     dpo_generator_destroy(&generator);

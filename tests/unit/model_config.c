@@ -179,6 +179,7 @@ static void the_table_is_dense_and_projections_are_neighbours(void **state)
                                         "model.layers.2.self_attn.k_proj.weight",
                                         "model.layers.2.self_attn.v_proj.weight"};
     dpo_model_config c;
+    dpo_partition whole;
     dpo_parameters p;
 
     (void)state;
@@ -186,7 +187,8 @@ static void the_table_is_dense_and_projections_are_neighbours(void **state)
         int64_t end = 0;
 
         ASSERT_OK(parse_with(tied ? "{\"tie_word_embeddings\": true}" : "{}", &c));
-        ASSERT_OK(dpo_parameters_create(&c, &p));
+        ASSERT_OK(dpo_partition_make(&c, 1, 0, &whole));
+        ASSERT_OK(dpo_parameters_create(&c, &whole, &p));
         assert_int_equal(p.n_rows, 3 * DPO_PARAMETERS_PER_LAYER + 3 - tied);
         for (int64_t i = 0; i < p.n_rows; i++) {
             assert_int_equal(p.row[i].offset, end);

@@ -39,6 +39,20 @@ void dpo_digest_to_hex(dpo_digest digest, char hex[DPO_DIGEST_HEX_BYTES]);
 /** Reads what dpo_digest_to_hex() wrote. \local \errors{DPO_EDATA} */
 DPO_MUST_CHECK dpo_status dpo_digest_from_hex(const char *hex, dpo_digest *digest);
 
+/**
+ * Adds f32 elements of one of several arrays to a sum that does not depend on the order: parts of
+ * the arrays may be added anywhere, and the sums of several ranks added modulo 2^64 in each half.
+ *
+ * \local
+ * \param[in]     array   Number of the array.
+ * \param[in]     first   Index of the first element in the array, >= 0.
+ * \param[in]     n       Elements, >= 0.
+ * \param[in]     values  f32 [n]; their bits count.
+ * \param[in,out] sum     Zero at the beginning.
+ */
+void dpo_digest_add_elements(uint64_t array, int64_t first, int64_t n, const float *values,
+                             dpo_digest *sum);
+
 /** Begins a digest over several pieces; the state is the caller's. \local \errors{DPO_ENOMEM} */
 DPO_MUST_CHECK dpo_status dpo_digest_begin(dpo_digest_state **state);
 

@@ -6,8 +6,9 @@
  * \file
  * Causal attention over ragged segments with parents (segments.h), grouped-query, f32.
  *
- * Rows of qkv [N, (H + 2K) E] hold H query heads, then K key heads, then K value heads; query head h
- * uses key and value head h / (H / K). Scores are scaled by 1 / sqrt(E). Scores exist in tiles only; the
+ * Rows of qkv [N, (H + 2K) E] hold H query heads, then K key heads, then K value heads. G query heads
+ * in a row share a key and value head; a rank may hold parts of groups, so that query head h uses key and
+ * value head (h + skipped) / G. Scores are scaled by 1 / sqrt(E). Scores exist in tiles only; the
  * forward pass keeps their log-sum-exp and the backward pass recomputes them (Dao et al. 2022). Sums are
  * in a fixed order that does not depend on the number of threads.
  *
@@ -22,9 +23,11 @@
 
 /** Heads of this rank. */
 typedef struct {
-    int64_t n_heads;    /**< H, a multiple of K */
-    int64_t n_kv_heads; /**< K > 0 */
+    int64_t n_heads;    /**< H > 0 */
+    int64_t n_kv_heads; /**< K > 0, those that the H query heads use */
     int64_t head_dim;   /**< E > 0 */
+    int64_t group;      /**< G > 0; 0: H / K, groups are whole */
+    int64_t skipped;    /**< query heads of the first group that are not here, [0, G) */
 } dpo_attention_shape;
 
 /** A plan for attention of one shape. */

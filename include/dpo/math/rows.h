@@ -12,6 +12,8 @@
 
 #include <stdint.h>
 
+#include "dpo/base/range.h"
+
 /**
  * y[r] = x[row[r]].
  *
@@ -25,16 +27,17 @@
 void dpo_rows_gather(int64_t n_rows, int64_t width, const int64_t *row, const float *x, float *y);
 
 /**
- * dx[row[r]] += dy[r].
+ * dx[row[r] - own.begin] += dy[r] for the rows in own; the others are left out.
  *
  * \local
  * \param[in]     n_rows  R >= 0.
  * \param[in]     width   D > 0.
- * \param[in]     row     [R] indices into dx.
+ * \param[in]     row     [R] indices into the whole matrix.
+ * \param[in]     own     The rows of the whole matrix that dx holds.
  * \param[in]     dy      f32 [R, D]; does not overlap dx.
- * \param[in,out] dx      f32 [> any index, D].
+ * \param[in,out] dx      f32 [length of own, D].
  */
-void dpo_rows_scatter_add(int64_t n_rows, int64_t width, const int64_t *row, const float *dy,
-                          float *dx);
+void dpo_rows_scatter_add(int64_t n_rows, int64_t width, const int64_t *row, dpo_range own,
+                          const float *dy, float *dx);
 
 #endif

@@ -53,7 +53,7 @@ void dpo_generator_destroy(dpo_generator **generator);
 /**
  * Continues a prompt. Ends at a stop token, after max_new_tokens, or when max_length is reached.
  *
- * \local
+ * \collective{the tensor-parallel ranks, which give the same prompt and get the same tokens}
  * \param[in,out] generator  The decoder.
  * \param[in]     n_prompt   > 0, at most max_length.
  * \param[in]     prompt     [n_prompt] token ids in [0, V).

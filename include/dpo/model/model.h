@@ -9,6 +9,9 @@
  * Everything a pass needs is allocated by dpo_model_create(); forward and backward cannot fail.
  * Policy and reference, trainable or not, go through the same code and give the same bits.
  *
+ * The tensor-parallel ranks of the grid share one model (partition.h): each has its own flat vector of
+ * weights (parameters.h), and a pass is one of all of them on the same batch, with the same result.
+ *
  * Shapes: N tokens and R rows of a batch, L layers, D model, H heads, K kv-heads, E head_dim, F
  * d_ff, V vocabulary.
  */
@@ -19,6 +22,7 @@
 #include "dpo/base/digest.h"
 #include "dpo/base/status.h"
 #include "dpo/comm/grid.h"
+#include "dpo/comm/transport.h"
 #include "dpo/model/batch.h"
 #include "dpo/model/config.h"
 #include "dpo/model/parameters.h"
@@ -37,6 +41,7 @@ typedef struct {
                            up to
                                 4 R V; not used unless trainable */
     bool trainable;   /**< has gradients and keeps activations; false: forward only */
+    dpo_transport_kind transport; /**< between tensor-parallel ranks */
 } dpo_model_limits;
 
 /** Memory of a model on this rank, bytes. */
@@ -45,6 +50,7 @@ typedef struct {
     int64_t gradients;   /**< as many, or 0 */
     int64_t activations; /**< kept from forward to backward; of one layer if not trainable */
     int64_t scratch;     /**< buffers of one layer's pass */
+    int64_t exchange;    /**< matrices that tensor-parallel ranks share, this rank's part */
     int64_t logits;      /**< kept logits */
     int64_t total;       /**< the sum; plans of the math floor (a few tens of MB) come on top */
 } dpo_model_memory;
@@ -53,29 +59,35 @@ typedef struct {
  * Says how much memory a model needs, before any of it is allocated.
  *
  * \local
- * \param[in]  config  The model.
- * \param[in]  limits  What it must have room for.
- * \param[out] memory  Exact for all but the math floor's own plans.
+ * \param[in]  config     The model.
+ * \param[in]  limits     What it must have room for.
+ * \param[in]  partition  The rank's share.
+ * \param[out] memory     Exact for all but the math floor's own plans.
  * \errors{DPO_ENOMEM}
  */
 DPO_MUST_CHECK dpo_status dpo_model_plan(const dpo_model_config *config,
-                                         const dpo_model_limits *limits, dpo_model_memory *memory);
+                                         const dpo_model_limits *limits,
+                                         const dpo_partition *partition, dpo_model_memory *memory);
 
 /**
  * Makes a model; weights and gradients are zero.
  *
  * \collective{all ranks of the grid}
- * \param[in]  grid    The grid; not kept.
+ * \param[in]  grid    The grid; borrowed for the model's life.
  * \param[in]  config  The model; copied.
  * \param[in]  limits  What it must have room for; copied.
  * \param[out] model   Owned by the caller, for dpo_model_destroy(); NULL on error.
- * \errors{DPO_EUSAGE if max_positions is more than the model's context; DPO_ENOMEM; DPO_EINTERNAL
- *         if oneDNN refuses a shape}
+ * \errors{DPO_EUSAGE if max_positions is more than the model's context, or as dpo_partition_make();
+ *         DPO_ENOMEM; DPO_EINTERNAL if oneDNN refuses a shape}
  */
 DPO_MUST_CHECK dpo_status dpo_model_create(const dpo_grid *grid, const dpo_model_config *config,
                                            const dpo_model_limits *limits, dpo_model **model);
 
-/** Destroys a model and sets the pointer to NULL; NULL is left alone. \local */
+/**
+ * Destroys a model and sets the pointer to NULL; NULL is left alone.
+ *
+ * \collective{all ranks of the grid}
+ */
 void dpo_model_destroy(dpo_model **model);
 
 /** The model's configuration; borrowed. \local */
@@ -100,24 +112,35 @@ void dpo_model_zero_gradients(dpo_model *model);
 /**
  * Log-probabilities of a batch's targets.
  *
- * \local
+ * \collective{the tensor-parallel ranks}
  * \param[in,out] model  Keeps what backward needs if it is trainable.
- * \param[in]     batch  Within the limits (asserted).
- * \param[out]    logp   f32 [R], nats.
+ * \param[in]     batch  Within the limits (asserted); the same on the tensor-parallel ranks.
+ * \param[out]    logp   f32 [R], nats; the same bits on the tensor-parallel ranks.
  */
 void dpo_model_forward(dpo_model *model, const dpo_batch *batch, float *logp);
+
+/** What hears of finished gradients. */
+typedef struct {
+    /** All gradients from `begin` to the vector's end are finished; called with falling begin, 0 at
+     * the end. NULL: nobody listens. */
+    void (*ready)(void *context, int64_t begin);
+    void *context; /**< passed on */
+} dpo_gradient_sink;
 
 /**
  * Adds the gradient of L, for dL/dlogp = coefficient, to the gradients. Same inputs, same bits.
  *
- * \local
+ * \collective{the tensor-parallel ranks}
  * \param[in,out] model        Trainable; its last pass was dpo_model_forward() of this batch
  *                             (asserted), whose activations are used up: one backward for each
  *                             forward.
  * \param[in]     batch        As forward.
  * \param[in]     coefficient  f32 [R], dL/dlogp.
+ * \param[in]     last         NULL: more is to be added. Else this is the last addend, and what
+ *                             several tensor-parallel ranks hold is summed over them.
  */
-void dpo_model_backward(dpo_model *model, const dpo_batch *batch, const float *coefficient);
+void dpo_model_backward(dpo_model *model, const dpo_batch *batch, const float *coefficient,
+                        const dpo_gradient_sink *last);
 
 /**
  * Digest of names, shapes and weights (as f32).

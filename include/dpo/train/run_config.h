@@ -82,6 +82,11 @@ typedef struct {
         int64_t epochs; /**< passes over the data */
         int64_t steps;  /**< optimizer steps; 0: as epochs say */
     } train;
+    /** The group "parallel". */
+    struct {
+        int64_t tensor; /**< ranks that share one copy of the model */
+        int transport;  /**< dpo_transport_kind of comm/transport.h */
+    } parallel;
     /** The group "checkpoint". */
     struct {
         int64_t every; /**< steps; 0: only at the end */

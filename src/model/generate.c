@@ -155,8 +155,7 @@ int64_t dpo_generator_run(dpo_generator *g, int64_t n_prompt, const int32_t *pro
         run_token(g, prompt[i]);
     while (n_new < sampling->max_new_tokens) {
         dpo_model_final_norm(g->model, 1);
-        token[n_new] =
-            dpo_model_next_token(g->model, sampling, n_new, g->logits, g->candidate);
+        token[n_new] = dpo_model_next_token(g->model, sampling, n_new, g->logits, g->candidate);
         n_new++;
         if (is_stop(sampling, token[n_new - 1]) || n_prompt + n_new >= g->max_length) break;
         if (n_new < sampling->max_new_tokens) run_token(g, token[n_new - 1]);

@@ -256,8 +256,7 @@ static void finish_layer(dpo_model *model, int64_t layer, const dpo_gradient_sin
 {
     dpo_linear_sum_shared(model, layer);
     if (sink->ready == NULL) return;
-    sink->ready(sink->context,
-                model->parameters.row[1 + layer * DPO_PARAMETERS_PER_LAYER].offset);
+    sink->ready(sink->context, model->parameters.row[1 + layer * DPO_PARAMETERS_PER_LAYER].offset);
 }
 
 void dpo_model_backward(dpo_model *model, const dpo_batch *batch, const float *coefficient,

@@ -61,13 +61,13 @@ typedef struct {
  * and dh are h, and rows is not used.
  */
 typedef struct {
-    int32_t *position; /* [N] */
-    float *h;          /* [T, D] input of a linear layer, all rows */
-    float *rows;       /* [T, D] all rows of the residual stream or its gradient */
-    float *partial;    /* [T, D] what this rank adds to all rows */
-    float *ff;         /* [T, F] gated activation */
-    float *rstd;       /* [R'] of the final norm */
-    dpo_logit_statistics *statistics;     /* [R] of the vocabulary */
+    int32_t *position;                /* [N] */
+    float *h;                         /* [T, D] input of a linear layer, all rows */
+    float *rows;                      /* [T, D] all rows of the residual stream or its gradient */
+    float *partial;                   /* [T, D] what this rank adds to all rows */
+    float *ff;                        /* [T, F] gated activation */
+    float *rstd;                      /* [R'] of the final norm */
+    dpo_logit_statistics *statistics; /* [R] of the vocabulary */
     dpo_logit_statistics *all_statistics; /* [ranks, R]; NULL of one rank */
     int32_t *dtoken;                      /* [N] whose embedding gets a gradient; -1 for padding */
     float *dff;                           /* [T, F] */
@@ -75,17 +75,18 @@ typedef struct {
     float *dheads;                        /* [N, H E] */
     float *do_in;                         /* [R, H E] of the last block */
     float *dx;                            /* [N', D] gradient of the residual stream */
-    float *dout;  /* [R', D] gradient of the residual stream as it leaves the last block */
-    float *dh;    /* [T', D] gradient of h's own rows */
-    float *dhead; /* [R, D] what this rank adds to the gradient of the head's input; may be partial */
+    float *dout; /* [R', D] gradient of the residual stream as it leaves the last block */
+    float *dh;   /* [T', D] gradient of h's own rows */
+    float
+        *dhead; /* [R, D] what this rank adds to the gradient of the head's input; may be partial */
 } dpo_scratch;
 
 struct dpo_model {
     const dpo_grid *grid; /* borrowed */
     dpo_model_config config;
     dpo_partition partition;
-    int64_t n_shared_kv; /* kv-heads that several ranks have */
-    int64_t *shared_kv;  /* [n_shared_kv], owned */
+    int64_t n_shared_kv;     /* kv-heads that several ranks have */
+    int64_t *shared_kv;      /* [n_shared_kv], owned */
     dpo_model_limits limits; /* max_positions > 0 */
     dpo_parameters parameters;
     dpo_arena arena;  /* holds all that follows down to scratch, but what lies in the exchange */

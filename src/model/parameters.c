@@ -161,9 +161,8 @@ dpo_status dpo_parameters_for_each_run(const dpo_parameters *parameters, dpo_ran
 {
     for (int64_t i = 0; i < parameters->n_rows; i++) {
         const dpo_parameter *p = &parameters->row[i];
-        dpo_range wanted = elements == DPO_COUNTED
-                               ? dpo_parameter_counted(p)
-                               : (dpo_range){p->offset, p->offset + p->count};
+        dpo_range wanted = elements == DPO_COUNTED ? dpo_parameter_counted(p)
+                                                   : (dpo_range){p->offset, p->offset + p->count};
         dpo_range part = dpo_range_intersect(wanted, local);
 
         if (dpo_range_length(part) > 0) DPO_TRY(visit_runs(p, i, part, visit, context));

@@ -128,7 +128,6 @@ int32_t dpo_model_next_token(dpo_model *model, const dpo_sampling *sampling, int
     dpo_token_logps_logits(model->token_logps, 1, model->scratch.h,
                            dpo_model_head(model, model->weights), local);
     if (p->size > 1 && sampling->temperature == 0) return most_likely_of_ranks(model, local);
-    if (p->size > 1)
-        dpo_all_gather_f32(model->grid, DPO_TENSOR, model->config.n_vocab, logits);
+    if (p->size > 1) dpo_all_gather_f32(model->grid, DPO_TENSOR, model->config.n_vocab, logits);
     return dpo_sample(sampling, model->config.n_vocab, logits, index, candidate);
 }

@@ -66,8 +66,8 @@ static dpo_status read_run(void *context, int64_t row, int64_t global_begin, int
     const dpo_parameter *parameter = &l->model->parameters.row[row];
     int64_t tensor;
 
-    DPO_TRY(dpo_safetensors_get(l->file, parameter->name, parameter->n_dims, parameter->dims,
-                                &tensor));
+    DPO_TRY(
+        dpo_safetensors_get(l->file, parameter->name, parameter->n_dims, parameter->dims, &tensor));
     return dpo_safetensors_read(l->file, tensor, global_begin, count,
                                 l->model->weights + local_begin);
 }
@@ -125,19 +125,18 @@ static dpo_digest digest_shapes(const dpo_parameters *parameters)
     return digest;
 }
 
-/* The data-parallel ranks, which have the same weights, digest a part each. */
+/* Every data-parallel rank digests all of its weights, so that other ones are noticed. */
 dpo_status dpo_model_digest(const dpo_grid *grid, const dpo_model *model, dpo_digest *digest)
 {
     const dpo_parameters *parameters = &model->parameters;
-    dpo_range part = dpo_range_of_part(parameters->n_elements, dpo_grid_size(grid, DPO_DATA),
-                                       dpo_grid_rank(grid, DPO_DATA));
+    dpo_range all = {0, parameters->n_elements};
     digesting d = {.model = model};
-    dpo_status status = dpo_parameters_for_each_run(parameters, part, DPO_COUNTED, digest_run, &d);
+    dpo_status status = dpo_parameters_for_each_run(parameters, all, DPO_COUNTED, digest_run, &d);
     int64_t halves[2] = {(int64_t)d.sum.low, (int64_t)d.sum.high};
 
     DPO_TRY(dpo_agree(grid, status));
-    dpo_sum_i64(grid, DPO_WORLD, 2, halves);
+    dpo_sum_i64(grid, DPO_TENSOR, 2, halves);
     *digest = dpo_digest_join(digest_shapes(parameters),
                               (dpo_digest){(uint64_t)halves[0], (uint64_t)halves[1]});
-    return DPO_OK;
+    return dpo_agree_on(grid, "the digest of the model's weights", (int64_t)(digest->low >> 1));
 }

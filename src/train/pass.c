@@ -99,12 +99,12 @@ dpo_objective_batch dpo_pass_objective_batch(dpo_pass *pass, const double *refer
                                  .normaliser = normaliser};
 }
 
-void dpo_pass_backward(dpo_pass *pass)
+void dpo_pass_backward(dpo_pass *pass, const dpo_gradient_sink *last)
 {
     const dpo_microbatch *m = &pass->microbatch;
 
     for (int64_t r = 0; r < m->n_responses; r++)
         for (int64_t t = m->row_begin[r]; t < m->row_begin[r + 1]; t++)
             pass->row_coefficient[t] = (float)pass->slope[r];
-    dpo_model_backward(pass->model, &m->batch, pass->row_coefficient, NULL);
+    dpo_model_backward(pass->model, &m->batch, pass->row_coefficient, last);
 }

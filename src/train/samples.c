@@ -141,8 +141,8 @@ static dpo_status prepare(continuation *c, const char *const *prompts)
             return DPO_FAIL(DPO_EUSAGE,
                             "prompt: has %lld tokens, the model's context is %lld; shorten it",
                             (long long)n, (long long)context);
-        longest = n + s->run->generate.max_tokens > longest ? n + s->run->generate.max_tokens
-                                                            : longest;
+        longest =
+            n + s->run->generate.max_tokens > longest ? n + s->run->generate.max_tokens : longest;
     }
     return dpo_generator_create(s->model, longest < context ? longest : context, &c->generator);
 }

@@ -179,9 +179,8 @@ static dpo_status log_memory(const dpo_session *session, const dpo_model_limits 
     const dpo_grid *grid = session->grid;
     dpo_partition partition;
     dpo_model_memory memory = {0};
-    dpo_status status =
-        dpo_partition_make(&session->model_config, dpo_grid_size(grid, DPO_TENSOR),
-                           dpo_grid_rank(grid, DPO_TENSOR), &partition);
+    dpo_status status = dpo_partition_make(&session->model_config, dpo_grid_size(grid, DPO_TENSOR),
+                                           dpo_grid_rank(grid, DPO_TENSOR), &partition);
 
     if (status == DPO_OK)
         status = dpo_model_plan(&session->model_config, limits, &partition, &memory);
@@ -207,8 +206,7 @@ static dpo_status make_model(dpo_session *session, bool trainable)
                                .max_rows = c.rows,
                                .logits_bytes = trainable ? logits_budget_bytes : 0,
                                .trainable = trainable,
-                               .transport =
-                                   (dpo_transport_kind)session->run->parallel.transport};
+                               .transport = (dpo_transport_kind)session->run->parallel.transport};
 
     if (c.positions > session->model_config.max_positions)
         return DPO_FAIL(DPO_EUSAGE,

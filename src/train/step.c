@@ -81,7 +81,10 @@ static void run_micro_batches(dpo_step *step, step_sums *sums)
     int rank = dpo_grid_rank(session->grid, DPO_DATA);
     double n_edges = count_edges(step, data->store);
 
-    for (int64_t i = 0; i < dpo_batch_plan_n_micro_batches(step->plan, rank); i++) {
+    const dpo_gradient_sink sink = {0};
+    int64_t n_micro_batches = dpo_batch_plan_n_micro_batches(step->plan, rank);
+
+    for (int64_t i = 0; i < n_micro_batches; i++) {
         int64_t n;
         const int64_t *examples = dpo_batch_plan_micro_batch(step->plan, rank, i, &n);
 
@@ -92,7 +95,7 @@ static void run_micro_batches(dpo_step *step, step_sums *sums)
         sums->loss += dpo_objective_run(step->objective, &step->params, &batch, pass->slope);
         sums->n_tokens += count_tokens(pass, data->store);
         dpo_metric_sums_add(&batch, step->params.beta, &sums->metrics);
-        dpo_pass_backward(pass);
+        dpo_pass_backward(pass, i == n_micro_batches - 1 ? &sink : NULL);
     }
 }
 

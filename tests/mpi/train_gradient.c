@@ -62,7 +62,7 @@ static void one_by_one(dpo_session *session, const dpo_objective *objective, res
             dpo_pass_objective_batch(&session->pass, data->reference_logp, N_EXAMPLES);
 
         r->loss += dpo_objective_run(objective, &params, &batch, session->pass.slope);
-        dpo_pass_backward(&session->pass);
+        dpo_pass_backward(&session->pass, NULL);
     }
     keep_gradient(session->model, r);
 }

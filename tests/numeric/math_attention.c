@@ -120,8 +120,11 @@ static const int64_t forest_parent[] = {-1, 0, 0, 1, -1, -1, 0};
 static const dpo_segments forest = {7, forest_begin, forest_parent};
 
 /* The last: 5 of the 9 query heads of 3 groups, from the middle of the first to the middle of the last. */
-static const dpo_attention_shape shapes[] = {
-    {1, 1, 8, 0, 0}, {4, 2, 4, 0, 0}, {3, 1, 5, 0, 0}, {2, 2, 16, 0, 0}, {5, 3, 4, 3, 2}};
+static const dpo_attention_shape shapes[] = {{1, 1, 8, 0, 0},
+                                             {4, 2, 4, 0, 0},
+                                             {3, 1, 5, 0, 0},
+                                             {2, 2, 16, 0, 0},
+                                             {5, 3, 4, 3, 2}};
 enum { N_SHAPES = 5 };
 
 static void forward_is_the_definition(void **state)

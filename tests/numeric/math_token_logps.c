@@ -19,8 +19,8 @@ static scene open_scene(int64_t n_rows, int64_t d_model, int64_t n_vocab, int64_
 {
     scene s = {.n_rows = n_rows, .d_model = d_model, .n_vocab = n_vocab};
 
-    ASSERT_OK(dpo_token_logps_create(d_model, (dpo_range){0, n_vocab}, n_rows, budget_bytes,
-                                     &s.logps));
+    ASSERT_OK(
+        dpo_token_logps_create(d_model, (dpo_range){0, n_vocab}, n_rows, budget_bytes, &s.logps));
     s.h = random_f32(n_rows * d_model, 1, 1.0);
     s.weight = random_f32(n_vocab * d_model, 2, 1.0);
     s.coefficient = random_f32(n_rows, 3, 1.0);
@@ -43,7 +43,7 @@ static void close_scene(scene *s)
 {
     void *arrays[] = {s->h,           s->weight,           s->coefficient, s->logp,
                       s->dh,          s->dweight,          s->target,      s->wide_h,
-                      s->wide_weight, s->wide_coefficient, s->wide_logp, s->statistics};
+                      s->wide_weight, s->wide_coefficient, s->wide_logp,   s->statistics};
 
     dpo_token_logps_destroy(&s->logps);
     for (int i = 0; i < 12; i++)
@@ -178,8 +178,7 @@ static void parts_of_the_vocabulary_make_the_whole(void **state)
         for (int r = 0; r < R; r++)
             ASSERT_CLOSE((double)logp[r], (double)whole.logp[r], 2e-6);
         dpo_token_logps_backward(logps[p], R, whole.h, whole.weight + parts[p].begin * D,
-                                 whole.target, whole.coefficient, dh,
-                                 dweight + parts[p].begin * D);
+                                 whole.target, whole.coefficient, dh, dweight + parts[p].begin * D);
         for (int i = 0; i < R * D; i++)
             sum[i] += (double)dh[i];
         dpo_token_logps_destroy(&logps[p]);

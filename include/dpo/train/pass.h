@@ -54,7 +54,7 @@ void dpo_pass_destroy(dpo_pass *pass);
 /**
  * Lays out examples and computes row_logp and logp. Cannot fail.
  *
- * \local
+ * \collective{the tensor-parallel ranks, with the same examples}
  * \param[in,out] pass        The pass.
  * \param[in]     store       The token store.
  * \param[in]     n_examples  >= 0.
@@ -75,7 +75,13 @@ void dpo_pass_forward(dpo_pass *pass, const dpo_token_store *store, int64_t n_ex
 dpo_objective_batch dpo_pass_objective_batch(dpo_pass *pass, const double *reference_logp,
                                              double normaliser);
 
-/** Adds the gradient that follows from pass->slope to the model's gradients. Cannot fail. \local */
-void dpo_pass_backward(dpo_pass *pass);
+/**
+ * Adds the gradient that follows from pass->slope to the model's gradients. Cannot fail.
+ *
+ * \collective{the tensor-parallel ranks}
+ * \param[in,out] pass  After dpo_pass_forward().
+ * \param[in]     last  As in dpo_model_backward().
+ */
+void dpo_pass_backward(dpo_pass *pass, const dpo_gradient_sink *last);
 
 #endif

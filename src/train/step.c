@@ -2,6 +2,7 @@
 #include "dpo/train/step.h"
 
 #include <math.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -13,7 +14,8 @@
 
 /* What is summed over the ranks in one reduction, in this order. */
 typedef struct {
-    double loss, reference_loss, n_tokens, n_not_finite, n_stops, rss_bytes;
+    double n_not_finite, n_stops, rss_bytes; /* of every rank */
+    double loss, reference_loss, n_tokens;   /* from here on the same on tensor-parallel ranks */
     dpo_metric_sums metrics;
 } step_sums;
 
@@ -105,7 +107,8 @@ static void reduce(dpo_step *step, step_sums *sums, dpo_step_numbers *numbers)
     dpo_model *model = step->session->model;
     int64_t n = dpo_model_parameters(model)->n_elements;
     float *gradients = dpo_model_gradients(model);
-    double vector[N_STEP_SUMS];
+    bool counts = dpo_grid_rank(grid, DPO_TENSOR) == 0;
+    double vector[N_STEP_SUMS] = {0};
 
     dpo_reduce_scatter_f32(grid, DPO_DATA, n, gradients);
     double squares =
@@ -114,7 +117,7 @@ static void reduce(dpo_step *step, step_sums *sums, dpo_step_numbers *numbers)
     sums->n_not_finite = !isfinite(squares) || !isfinite(sums->loss);
     sums->n_stops = dpo_stop_requested();
     sums->rss_bytes = resident_bytes();
-    memcpy(vector, sums, sizeof vector);
+    memcpy(vector, sums, counts ? sizeof vector : offsetof(step_sums, loss));
     dpo_sum_f64(grid, DPO_WORLD, N_STEP_SUMS, vector);
     memcpy(sums, vector, sizeof vector);
     numbers->grad_norm = dpo_clip_norm(grid, DPO_DATA, squares);

@@ -20,6 +20,7 @@
 #include <string.h>
 
 #include "attention_plan.h"
+#include "dpo/base/phase.h"
 #include "onednn.h"
 
 /* One tile and one query head; qkv and the others point to row 0 of the whole arrays. */
@@ -149,6 +150,9 @@ static void forward_task(const task *t, const float *qkv, float *out, float *lse
 void dpo_attention_forward(dpo_attention *attention, const dpo_segments *segments, const float *qkv,
                            float *out, float *lse)
 {
+    dpo_phase_begin(DPO_PHASE_ATTENTION_FORWARD);
+    dpo_phase_add_flops(DPO_PHASE_ATTENTION_FORWARD,
+                        4.0 * (double)attention->out_width * dpo_segments_n_pairs(segments));
     dpo_attention_plan_run(attention, segments, qkv);
     int64_t n_tasks = attention->n_tiles * attention->n_heads;
 
@@ -158,6 +162,7 @@ void dpo_attention_forward(dpo_attention *attention, const dpo_segments *segment
 
         forward_task(&t, qkv, out, lse);
     }
+    dpo_phase_end(DPO_PHASE_ATTENTION_FORWARD);
 }
 
 /* Rows of out and dout of the tile: delta, and dout into the scratch. */
@@ -272,6 +277,9 @@ void dpo_attention_backward(dpo_attention *attention, const dpo_segments *segmen
                             const float *qkv, const float *out, const float *lse, const float *dout,
                             float *dqkv)
 {
+    dpo_phase_begin(DPO_PHASE_ATTENTION_BACKWARD);
+    dpo_phase_add_flops(DPO_PHASE_ATTENTION_BACKWARD,
+                        8.0 * (double)attention->out_width * dpo_segments_n_pairs(segments));
     dpo_attention_plan_run(attention, segments, qkv);
 #pragma omp parallel for collapse(2) schedule(dynamic) num_threads(attention->n_threads)
     for (int64_t tree = 0; tree < attention->n_trees; tree++)
@@ -285,4 +293,5 @@ void dpo_attention_backward(dpo_attention *attention, const dpo_segments *segmen
             }
         }
     sum_groups(attention, dpo_segments_n_tokens(segments), dqkv);
+    dpo_phase_end(DPO_PHASE_ATTENTION_BACKWARD);
 }

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "attention_plan.h"
+#include "dpo/base/phase.h"
 #include "dpo/base/range.h"
 
 /* One query head against n_keys rows of a cache. */
@@ -37,6 +38,7 @@ void dpo_attention_decode(dpo_attention *attention, int64_t n_sequences, const f
     int64_t n_kv_heads = attention->n_kv_heads, head_dim = attention->head_dim;
     size_t head_bytes = (size_t)head_dim * sizeof *out;
 
+    dpo_phase_begin(DPO_PHASE_ATTENTION_FORWARD);
 #pragma omp parallel for collapse(2) schedule(static) num_threads(attention->n_threads)
     for (int64_t b = 0; b < n_sequences; b++)
         for (int64_t kv = 0; kv < n_kv_heads; kv++) {
@@ -54,4 +56,5 @@ void dpo_attention_decode(dpo_attention *attention, int64_t n_sequences, const f
                             value_cache[b] + offset, &attention->scratch[omp_get_thread_num()],
                             out + b * attention->out_width + head * head_dim);
         }
+    dpo_phase_end(DPO_PHASE_ATTENTION_FORWARD);
 }

@@ -4,6 +4,7 @@
 #include <omp.h>
 #include <string.h>
 
+#include "dpo/base/phase.h"
 #include "kernels/kernels.h"
 
 enum { PARALLEL_FROM = 1 << 15 };
@@ -18,6 +19,7 @@ void dpo_embedding_forward(int64_t n_tokens, int64_t d_model, dpo_range vocabula
 {
     size_t row_bytes = (size_t)d_model * sizeof *y;
 
+    dpo_phase_begin(DPO_PHASE_EMBEDDING);
 #pragma omp parallel for schedule(static) if (n_tokens * d_model >= PARALLEL_FROM)
     for (int64_t n = 0; n < n_tokens; n++) {
         int64_t row = token[n] - vocabulary_local.begin;
@@ -27,6 +29,7 @@ void dpo_embedding_forward(int64_t n_tokens, int64_t d_model, dpo_range vocabula
         else
             memset(y + n * d_model, 0, row_bytes);
     }
+    dpo_phase_end(DPO_PHASE_EMBEDDING);
 }
 
 /* Every thread reads all tokens and serves the rows that are its own, so no two write one row. */
@@ -35,6 +38,7 @@ void dpo_embedding_backward(int64_t n_tokens, int64_t d_model, dpo_range vocabul
 {
     const dpo_kernels *kernels = dpo_kernels_get();
 
+    dpo_phase_begin(DPO_PHASE_EMBEDDING);
 #pragma omp parallel if (n_tokens * d_model >= PARALLEL_FROM)
     {
         int64_t n_threads = omp_get_num_threads(), thread = omp_get_thread_num();
@@ -46,4 +50,5 @@ void dpo_embedding_backward(int64_t n_tokens, int64_t d_model, dpo_range vocabul
                 kernels->add(d_model, dy + n * d_model, dtable + row * d_model);
         }
     }
+    dpo_phase_end(DPO_PHASE_EMBEDDING);
 }

@@ -2,18 +2,35 @@
 /* y = x W^T; dx = dy W; dW += dy^T x.   N tokens, I d_in, O d_out; x [N, I], W [O, I], y [N, O]. */
 #include "dpo/math/matmul.h"
 
+#include <stdio.h>
+
 #include "dpo/base/memory.h"
+#include "dpo/base/phase.h"
 #include "onednn.h"
 
 struct dpo_matmul {
     int64_t d_in, d_out, max_tokens;
+    int forward_phase, backward_phase; /* base/phase.h, named by the shape */
 };
+
+static int find_phase(int64_t d_in, int64_t d_out, const char *direction)
+{
+    char name[64];
+
+    (void)snprintf(name, sizeof name, "linear %lld to %lld %s", (long long)d_in, (long long)d_out,
+                   direction);
+    return dpo_phase_named(name);
+}
 
 dpo_status dpo_matmul_create(int64_t d_in, int64_t d_out, int64_t max_tokens, dpo_matmul **matmul)
 {
     DPO_ASSERT(d_in > 0 && d_out > 0 && max_tokens > 0);
     DPO_TRY(DPO_NEW(*matmul, 1));
-    **matmul = (dpo_matmul){.d_in = d_in, .d_out = d_out, .max_tokens = max_tokens};
+    **matmul = (dpo_matmul){.d_in = d_in,
+                            .d_out = d_out,
+                            .max_tokens = max_tokens,
+                            .forward_phase = find_phase(d_in, d_out, "forward"),
+                            .backward_phase = find_phase(d_in, d_out, "backward")};
     return DPO_OK;
 }
 
@@ -21,6 +38,14 @@ void dpo_matmul_destroy(dpo_matmul **matmul)
 {
     dpo_free(*matmul);
     *matmul = NULL;
+}
+
+static void begin(const dpo_matmul *matmul, int phase, int64_t n_tokens)
+{
+    DPO_ASSERT(n_tokens >= 0 && n_tokens <= matmul->max_tokens);
+    dpo_phase_begin(phase);
+    dpo_phase_add_flops(phase,
+                        2.0 * (double)n_tokens * (double)matmul->d_in * (double)matmul->d_out);
 }
 
 static float beta_of(dpo_output output)
@@ -33,9 +58,10 @@ void dpo_matmul_forward(dpo_matmul *matmul, int64_t n_tokens, const float *x, co
 {
     int64_t d_in = matmul->d_in, d_out = matmul->d_out;
 
-    DPO_ASSERT(n_tokens >= 0 && n_tokens <= matmul->max_tokens);
+    begin(matmul, matmul->forward_phase, n_tokens);
     dpo_gemm(n_tokens, d_out, d_in, (dpo_matrix){x, d_in, 0}, (dpo_matrix){weight, d_in, 1},
              beta_of(output), y, d_out);
+    dpo_phase_end(matmul->forward_phase);
 }
 
 void dpo_matmul_backward_data(dpo_matmul *matmul, int64_t n_tokens, const float *dy,
@@ -43,9 +69,10 @@ void dpo_matmul_backward_data(dpo_matmul *matmul, int64_t n_tokens, const float 
 {
     int64_t d_in = matmul->d_in, d_out = matmul->d_out;
 
-    DPO_ASSERT(n_tokens >= 0 && n_tokens <= matmul->max_tokens);
+    begin(matmul, matmul->backward_phase, n_tokens);
     dpo_gemm(n_tokens, d_in, d_out, (dpo_matrix){dy, d_out, 0}, (dpo_matrix){weight, d_in, 0},
              beta_of(output), dx, d_in);
+    dpo_phase_end(matmul->backward_phase);
 }
 
 void dpo_matmul_backward_weight(dpo_matmul *matmul, int64_t n_tokens, const float *x,
@@ -53,7 +80,8 @@ void dpo_matmul_backward_weight(dpo_matmul *matmul, int64_t n_tokens, const floa
 {
     int64_t d_in = matmul->d_in, d_out = matmul->d_out;
 
-    DPO_ASSERT(n_tokens >= 0 && n_tokens <= matmul->max_tokens);
+    begin(matmul, matmul->backward_phase, n_tokens);
     dpo_gemm(d_out, d_in, n_tokens, (dpo_matrix){dy, d_out, 1}, (dpo_matrix){x, d_in, 0}, 1.0f,
              dweight, d_in);
+    dpo_phase_end(matmul->backward_phase);
 }

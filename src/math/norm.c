@@ -2,6 +2,7 @@
 /* Rows and columns of the RMSNorm dealt to threads; the formulas are in kernels/norm.c. */
 #include "dpo/math/norm.h"
 
+#include "dpo/base/phase.h"
 #include "kernels/kernels.h"
 
 enum { COLUMNS = 32, PARALLEL_FROM = 1 << 14 };
@@ -11,9 +12,11 @@ void dpo_rms_norm_forward(int64_t n_tokens, int64_t d_model, double eps, const f
 {
     const dpo_kernels *kernels = dpo_kernels_get();
 
+    dpo_phase_begin(DPO_PHASE_NORM);
 #pragma omp parallel for schedule(static) if (n_tokens * d_model >= PARALLEL_FROM)
     for (int64_t n = 0; n < n_tokens; n++)
         rstd[n] = kernels->rms_norm_forward(d_model, eps, x + n * d_model, weight, y + n * d_model);
+    dpo_phase_end(DPO_PHASE_NORM);
 }
 
 /* dweight goes by columns, so that each of its elements has one thread and one order of sums. */
@@ -22,6 +25,7 @@ void dpo_rms_norm_backward(int64_t n_tokens, int64_t d_model, const float *x, co
 {
     const dpo_kernels *kernels = dpo_kernels_get();
 
+    dpo_phase_begin(DPO_PHASE_NORM);
 #pragma omp parallel if (n_tokens * d_model >= PARALLEL_FROM)
     {
 #pragma omp for schedule(static) nowait
@@ -34,4 +38,5 @@ void dpo_rms_norm_backward(int64_t n_tokens, int64_t d_model, const float *x, co
                                       d + COLUMNS < d_model ? COLUMNS : d_model - d, x + d, rstd,
                                       dy + d, dweight + d);
     }
+    dpo_phase_end(DPO_PHASE_NORM);
 }

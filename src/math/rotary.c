@@ -5,6 +5,7 @@
 #include <math.h>
 
 #include "dpo/base/memory.h"
+#include "dpo/base/phase.h"
 #include "kernels/kernels.h"
 
 enum { PARALLEL_FROM = 1 << 14 };
@@ -104,11 +105,15 @@ static void turn(const dpo_rotary *rotary, int64_t n_tokens, const int32_t *posi
 void dpo_rotary_forward(const dpo_rotary *rotary, int64_t n_tokens, const int32_t *position,
                         int64_t n_heads, int64_t row_width, float *rows)
 {
+    dpo_phase_begin(DPO_PHASE_ROTARY);
     turn(rotary, n_tokens, position, n_heads, row_width, 1.0f, rows);
+    dpo_phase_end(DPO_PHASE_ROTARY);
 }
 
 void dpo_rotary_backward(const dpo_rotary *rotary, int64_t n_tokens, const int32_t *position,
                          int64_t n_heads, int64_t row_width, float *drows)
 {
+    dpo_phase_begin(DPO_PHASE_ROTARY);
     turn(rotary, n_tokens, position, n_heads, row_width, -1.0f, drows);
+    dpo_phase_end(DPO_PHASE_ROTARY);
 }

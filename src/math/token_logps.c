@@ -14,6 +14,7 @@
 #include <math.h>
 
 #include "dpo/base/memory.h"
+#include "dpo/base/phase.h"
 #include "dpo/base/range.h"
 #include "kernels/kernels.h"
 #include "onednn.h"
@@ -154,6 +155,9 @@ void dpo_token_logps_statistics(dpo_token_logps *logps, int64_t n_rows, const fl
 {
     int64_t n_kept = 0;
 
+    dpo_phase_begin(DPO_PHASE_VOCABULARY_FORWARD);
+    dpo_phase_add_flops(DPO_PHASE_VOCABULARY_FORWARD,
+                        2.0 * (double)n_rows * (double)logps->n_vocab * (double)logps->d_model);
     DPO_ASSERT(n_rows >= 0 && n_rows <= logps->max_rows);
     for (int64_t index = 0; index < n_blocks(logps, n_rows); index++) {
         logits_block block = block_of(logps, n_rows, index, &n_kept);
@@ -187,6 +191,7 @@ void dpo_token_logps_finish(dpo_token_logps *logps, int64_t n_rows,
         logps->lse[r] = (float)lse;
         logp[r] = (float)((double)row->picked - lse);
     }
+    dpo_phase_end(DPO_PHASE_VOCABULARY_FORWARD);
 }
 
 /* z becomes dz, in place. */
@@ -227,6 +232,9 @@ void dpo_token_logps_backward(dpo_token_logps *logps, int64_t n_rows, const floa
 {
     int64_t n_kept = 0;
 
+    dpo_phase_begin(DPO_PHASE_VOCABULARY_BACKWARD);
+    dpo_phase_add_flops(DPO_PHASE_VOCABULARY_BACKWARD,
+                        4.0 * (double)n_rows * (double)logps->n_vocab * (double)logps->d_model);
     for (int64_t index = 0; index < n_blocks(logps, n_rows); index++) {
         logits_block block = block_of(logps, n_rows, index, &n_kept);
 
@@ -234,6 +242,7 @@ void dpo_token_logps_backward(dpo_token_logps *logps, int64_t n_rows, const floa
         differentiate_block(logps, &block, target, coefficient);
         add_gradients(logps, &block, h, weight, dh, dweight);
     }
+    dpo_phase_end(DPO_PHASE_VOCABULARY_BACKWARD);
 }
 
 void dpo_token_logps_logits(dpo_token_logps *logps, int64_t n_rows, const float *h,
@@ -241,7 +250,11 @@ void dpo_token_logps_logits(dpo_token_logps *logps, int64_t n_rows, const float 
 {
     int64_t d_model = logps->d_model;
 
+    dpo_phase_begin(DPO_PHASE_VOCABULARY_FORWARD);
+    dpo_phase_add_flops(DPO_PHASE_VOCABULARY_FORWARD,
+                        2.0 * (double)n_rows * (double)logps->n_vocab * (double)logps->d_model);
     DPO_ASSERT(n_rows >= 0 && n_rows <= logps->max_rows);
     dpo_gemm(n_rows, logps->n_vocab, d_model, (dpo_matrix){h, d_model, 0},
              (dpo_matrix){weight, d_model, 1}, 0.0f, logits, logps->n_vocab);
+    dpo_phase_end(DPO_PHASE_VOCABULARY_FORWARD);
 }

@@ -33,6 +33,15 @@ typedef struct {
 int64_t dpo_segments_n_tokens(const dpo_segments *segments);
 
 /**
+ * Number of (query, key) pairs: how many tokens each token attends to, itself included, summed.
+ *
+ * \local
+ * \param[in] segments  The segments.
+ * \return The number, exact below 2^53.
+ */
+double dpo_segments_n_pairs(const dpo_segments *segments);
+
+/**
  * Position of every token in its sequence, for the rotary embedding.
  *
  * \local

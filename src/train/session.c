@@ -8,6 +8,7 @@
 #include "dpo/base/memory.h"
 #include "dpo/comm/collective.h"
 #include "dpo/data/prepare.h"
+#include "dpo/scaling/flops.h"
 #include "dpo/store/publish.h"
 #include "dpo/train/reference_pass.h"
 #include "dpo/train/sources.h"
@@ -284,33 +285,23 @@ void dpo_session_close(dpo_session *session)
     *session = (dpo_session){0};
 }
 
-/* Multiply-adds of a token, a row and a pair: what the cost model weighs. */
-static void set_cost_weights(const dpo_model_config *m, dpo_batch_plan_options *options)
-{
-    double width = (double)m->d_model;
-    double heads = (double)(m->n_heads * m->head_dim);
-    double kv = (double)(m->n_kv_heads * m->head_dim);
-    double layer = width * (2.0 * heads + 2.0 * kv + 3.0 * (double)m->d_ff);
-
-    options->cost_of_token = (double)m->n_layers * layer;
-    options->cost_of_row = width * (double)m->n_vocab;
-    options->cost_of_pair = 2.0 * (double)m->n_layers * heads;
-}
-
 dpo_status dpo_session_plan(const dpo_session *session, dpo_set set, dpo_batch_plan **plan)
 {
     const dpo_run_config *run = session->run;
     const dpo_data_set *data = &session->set[set];
     int data_size = dpo_grid_size(session->grid, DPO_DATA);
     bool is_train = set == DPO_SET_TRAIN;
+    dpo_flop_weights weights = dpo_flop_weights_of(&session->model_config);
     dpo_batch_plan_options options = {
         .n_examples = dpo_token_store_n_examples(data->store),
         .batch_examples = is_train ? run->batch.examples : (int64_t)EVAL_EXAMPLES * data_size,
         .budget_tokens = session->budget_tokens,
         .seed = (uint64_t)run->seed,
         .shuffle = is_train && run->data.shuffle,
-        .data_size = data_size};
+        .data_size = data_size,
+        .cost_of_token = weights.of_token,
+        .cost_of_row = weights.of_row,
+        .cost_of_pair = weights.of_pair};
 
-    set_cost_weights(&session->model_config, &options);
     return dpo_batch_plan_create(&options, data->costs, plan);
 }

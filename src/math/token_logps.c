@@ -165,6 +165,7 @@ void dpo_token_logps_statistics(dpo_token_logps *logps, int64_t n_rows, const fl
         compute_logits(logps, &block, h, weight);
         absorb_block(logps, &block, target, statistics);
     }
+    dpo_phase_end(DPO_PHASE_VOCABULARY_FORWARD);
 }
 
 void dpo_logit_statistics_merge(int64_t n_rows, const dpo_logit_statistics *part,
@@ -184,6 +185,7 @@ void dpo_logit_statistics_merge(int64_t n_rows, const dpo_logit_statistics *part
 void dpo_token_logps_finish(dpo_token_logps *logps, int64_t n_rows,
                             const dpo_logit_statistics *statistics, float *logp)
 {
+    dpo_phase_begin(DPO_PHASE_VOCABULARY_FORWARD);
     for (int64_t r = 0; r < n_rows; r++) {
         const dpo_logit_statistics *row = &statistics[r];
         double lse = (double)row->max + log(row->sum);

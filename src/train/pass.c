@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "dpo/base/memory.h"
+#include "dpo/base/phase.h"
 
 dpo_status dpo_pass_create(dpo_model *model, int64_t max_edges, bool share_prompts, dpo_pass *pass)
 {
@@ -62,12 +63,14 @@ void dpo_pass_forward(dpo_pass *pass, const dpo_token_store *store, int64_t n_ex
     dpo_microbatch *m = &pass->microbatch;
     int64_t n_responses = 0;
 
+    dpo_phase_begin(DPO_PHASE_PLAN);
     dpo_microbatch_build(m, store, n_examples, examples, pass->share_prompts);
     pass->n_edges = 0;
     for (int64_t i = 0; i < n_examples; i++) {
         add_edges(pass, store, examples[i], n_responses);
         n_responses += dpo_range_length(dpo_token_store_responses(store, examples[i]));
     }
+    dpo_phase_end(DPO_PHASE_PLAN);
     dpo_model_forward(pass->model, &m->batch, pass->row_logp);
     for (int64_t r = 0; r < m->n_responses; r++) {
         double sum = 0.0;

@@ -6,6 +6,7 @@
 #include "dpo/base/clock.h"
 #include "dpo/base/log.h"
 #include "dpo/base/memory.h"
+#include "dpo/base/phase.h"
 #include "dpo/data/reference_cache.h"
 
 /* Examples of a rank between two commits: what a killed job may lose. */
@@ -161,7 +162,9 @@ dpo_status dpo_reference_pass(dpo_session *session, dpo_set set, const char *pat
     dpo_reference_cache *cache = NULL;
     dpo_status status = open_cache(session, data, path, &cache);
 
+    dpo_phase_begin(DPO_PHASE_REFERENCE);
     if (status == DPO_OK) status = fill(session, set, path, cache);
+    dpo_phase_end(DPO_PHASE_REFERENCE);
     if (status == DPO_OK)
         status = dpo_agree(session->grid,
                            DPO_NEW(data->reference_logp, dpo_token_store_n_responses(data->store)));

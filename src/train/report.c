@@ -21,13 +21,15 @@ static dpo_status open_stream(dpo_report *report, int64_t step)
 }
 
 dpo_status dpo_report_begin(const dpo_grid *grid, const dpo_run_config *run, int64_t step,
-                            int64_t n_steps, int64_t steps_per_epoch, dpo_report *report)
+                            int64_t n_steps, int64_t steps_per_epoch, double peak_flops_per_s,
+                            dpo_report *report)
 {
     *report = (dpo_report){.grid = grid,
                            .run = run,
                            .first_step = step,
                            .n_steps = n_steps,
                            .steps_per_epoch = steps_per_epoch,
+                           .peak_flops_per_s = peak_flops_per_s,
                            .begin_s = dpo_clock_s()};
     return dpo_agree(grid, open_stream(report, step));
 }
@@ -43,6 +45,12 @@ static dpo_status put_metrics(const dpo_metric_sums *sums, dpo_json *record)
         if (!isnan(value)) DPO_TRY(dpo_json_put_number(record, table[i].name, value));
     }
     return DPO_OK;
+}
+
+/* Model FLOP utilisation of a step: what it had to compute over what the machine could have. */
+static double mfu_of(const dpo_report *report, const dpo_step_numbers *numbers)
+{
+    return numbers->flops / (numbers->step_s * report->peak_flops_per_s);
 }
 
 static dpo_status put_step(const dpo_report *report, const dpo_checkpoint_state *state, double lr,
@@ -63,6 +71,8 @@ static dpo_status put_step(const dpo_report *report, const dpo_checkpoint_state 
     DPO_TRY(dpo_json_put_number(record, "time/comm_s", numbers->comm_s));
     DPO_TRY(dpo_json_put_number(record, "tokens_per_s", numbers->n_tokens / numbers->step_s));
     DPO_TRY(dpo_json_put_number(record, "pairs_per_s", n_edges / numbers->step_s));
+    if (report->peak_flops_per_s > 0.0)
+        DPO_TRY(dpo_json_put_number(record, "mfu", mfu_of(report, numbers)));
     return dpo_json_put_number(record, "rss_bytes", numbers->rss_bytes);
 }
 
@@ -95,17 +105,20 @@ static void say_step(const dpo_report *report, const dpo_checkpoint_state *state
         (dpo_clock_s() - report->begin_s) / (double)(state->step - report->first_step);
     bool is_end = state->step == report->n_steps;
     char left[32];
+    char mfu[32] = "";
 
+    if (report->peak_flops_per_s > 0.0)
+        (void)snprintf(mfu, sizeof mfu, "mfu %.2f ", mfu_of(report, numbers));
     describe_time(per_step_s * (double)(report->n_steps - state->step), left);
     if (dpo_log_is_live() && !is_end)
-        dpo_log_live("%lld/%lld loss %.4f acc %.3f margin %.4f %.3g pairs/s %s left",
+        dpo_log_live("%lld/%lld loss %.4f acc %.2f margin %.2f %s%.3g pairs/s eta %s",
                      (long long)state->step, (long long)report->n_steps, numbers->loss, accuracy,
-                     margin, pairs_per_s, left);
+                     margin, mfu, pairs_per_s, left);
     else if (is_end || state->step % report->run->log.every == 0)
         dpo_log_info("step %lld/%lld  loss %.4f  accuracy %.3f  margin %.4f  grad norm %.3g  "
-                     "lr %.3g  %.2f pairs/s  %s left",
+                     "lr %.3g  %s%.2f pairs/s  %s left",
                      (long long)state->step, (long long)report->n_steps, numbers->loss, accuracy,
-                     margin, numbers->grad_norm, lr, pairs_per_s, left);
+                     margin, numbers->grad_norm, lr, mfu, pairs_per_s, left);
 }
 
 static dpo_status write_step(dpo_report *report, const dpo_checkpoint_state *state, double lr,

@@ -114,6 +114,8 @@ static const dpo_field fields[] = {
      "list of texts that the model continues at each evaluation", TRAIN | FREE},
     {"log.every", DPO_FIELD_INT, AT(log.every), "1", NULL, 1, 1 << 30, NULL, "steps",
      "steps between lines of the job log", TRAIN | FREE},
+    {"log.mfu", DPO_FIELD_BOOL, AT(log.mfu), "true", NULL, 0, 0, NULL, NULL,
+     "measure the matmul peak at start (0.3 s) and report each step against it", TRAIN | FREE},
     {"generate.max_tokens", DPO_FIELD_INT, AT(generate.max_tokens), "256", NULL, 1, 1 << 24, NULL,
      "tokens", "most new tokens of a text", GENERATE | FREE},
     {"generate.temperature", DPO_FIELD_REAL, AT(generate.temperature), "0", NULL, 0, 100, NULL,

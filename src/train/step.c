@@ -8,9 +8,11 @@
 #include <unistd.h>
 
 #include "dpo/base/clock.h"
+#include "dpo/base/phase.h"
 #include "dpo/comm/collective.h"
 #include "dpo/comm/runtime.h"
 #include "dpo/optim/clip.h"
+#include "dpo/scaling/flops.h"
 
 /* What is summed over the ranks in one reduction, in this order. */
 typedef struct {
@@ -44,6 +46,23 @@ static double count_edges(const dpo_step *step, const dpo_token_store *store)
     for (int64_t i = 0; i < n_examples; i++)
         n_edges += dpo_range_length(dpo_token_store_edges(store, examples[i]));
     return (double)n_edges;
+}
+
+/* Work of the planned global batch, its prompts once whether they are shared or not. */
+static double count_flops(const dpo_step *step, const dpo_token_store *store)
+{
+    int64_t n_examples;
+    const int64_t *examples = dpo_batch_plan_examples(step->plan, &n_examples);
+    dpo_work work = {0};
+
+    for (int64_t i = 0; i < n_examples; i++) {
+        dpo_example_cost cost = dpo_microbatch_cost(store, examples[i], true);
+
+        work.tokens += (double)cost.tokens;
+        work.rows += (double)cost.rows;
+        work.pairs += cost.pairs;
+    }
+    return dpo_training_flops(&step->session->model_config, &work);
 }
 
 static double count_tokens(const dpo_pass *pass, const dpo_token_store *store)
@@ -91,12 +110,14 @@ static void run_micro_batches(dpo_step *step, step_sums *sums)
         const int64_t *examples = dpo_batch_plan_micro_batch(step->plan, rank, i, &n);
 
         dpo_pass_forward(pass, data->store, n, examples);
+        dpo_phase_begin(DPO_PHASE_OBJECTIVE);
         dpo_objective_batch batch = dpo_pass_objective_batch(pass, data->reference_logp, n_edges);
 
         sums->reference_loss += loss_at_reference(step, &batch, pass->slope);
         sums->loss += dpo_objective_run(step->objective, &step->params, &batch, pass->slope);
         sums->n_tokens += count_tokens(pass, data->store);
         dpo_metric_sums_add(&batch, step->params.beta, &sums->metrics);
+        dpo_phase_end(DPO_PHASE_OBJECTIVE);
         dpo_pass_backward(pass, i == n_micro_batches - 1 ? &sink : NULL);
     }
 }
@@ -110,6 +131,7 @@ static void reduce(dpo_step *step, step_sums *sums, dpo_step_numbers *numbers)
     bool counts = dpo_grid_rank(grid, DPO_TENSOR) == 0;
     double vector[N_STEP_SUMS] = {0};
 
+    dpo_phase_begin(DPO_PHASE_OPTIMIZER);
     dpo_reduce_scatter_f32(grid, DPO_DATA, n, gradients);
     double squares =
         dpo_clip_sum_of_squares(dpo_range_length(step->slice), gradients + step->slice.begin);
@@ -121,6 +143,7 @@ static void reduce(dpo_step *step, step_sums *sums, dpo_step_numbers *numbers)
     dpo_sum_f64(grid, DPO_WORLD, N_STEP_SUMS, vector);
     memcpy(sums, vector, sizeof vector);
     numbers->grad_norm = dpo_clip_norm(grid, DPO_DATA, squares);
+    dpo_phase_end(DPO_PHASE_OPTIMIZER);
 }
 
 static void update(dpo_step *step, double lr, double grad_norm)
@@ -128,10 +151,12 @@ static void update(dpo_step *step, double lr, double grad_norm)
     dpo_model *model = step->session->model;
     float *weights = dpo_model_weights(model);
 
+    dpo_phase_begin(DPO_PHASE_OPTIMIZER);
     dpo_adamw_run(step->adamw, lr, dpo_clip_coefficient(grad_norm, step->clip),
                   dpo_model_gradients(model) + step->slice.begin, weights + step->slice.begin);
     dpo_all_gather_f32(step->session->grid, DPO_DATA, dpo_model_parameters(model)->n_elements,
                        weights);
+    dpo_phase_end(DPO_PHASE_OPTIMIZER);
 }
 
 void dpo_step_run(dpo_step *step, int64_t number, double lr, dpo_step_numbers *numbers)
@@ -140,8 +165,13 @@ void dpo_step_run(dpo_step *step, int64_t number, double lr, dpo_step_numbers *n
     double comm_begin_s = dpo_comm_time_s();
     step_sums sums = {0};
 
+    dpo_phase_begin(DPO_PHASE_PLAN);
     dpo_batch_plan_run(step->plan, number);
+    numbers->flops = count_flops(step, step->session->set[DPO_SET_TRAIN].store);
+    dpo_phase_end(DPO_PHASE_PLAN);
+    dpo_phase_begin(DPO_PHASE_OPTIMIZER);
     dpo_model_zero_gradients(step->session->model);
+    dpo_phase_end(DPO_PHASE_OPTIMIZER);
     run_micro_batches(step, &sums);
     reduce(step, &sums, numbers);
     numbers->is_finite = sums.n_not_finite == 0.0;

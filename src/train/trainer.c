@@ -7,6 +7,7 @@
 #include "dpo/base/clock.h"
 #include "dpo/base/log.h"
 #include "dpo/base/memory.h"
+#include "dpo/base/phase.h"
 #include "dpo/comm/collective.h"
 #include "dpo/comm/runtime.h"
 #include "dpo/optim/schedule.h"
@@ -14,7 +15,9 @@
 #include "dpo/train/checkpoint.h"
 #include "dpo/train/evaluation.h"
 #include "dpo/train/export.h"
+#include "dpo/train/machine.h"
 #include "dpo/train/manifest.h"
+#include "dpo/train/phases.h"
 #include "dpo/train/report.h"
 #include "dpo/train/samples.h"
 #include "dpo/train/session.h"
@@ -38,6 +41,7 @@ typedef struct {
     int64_t saved_step;     /* of the newest checkpoint; -1: none */
     int64_t evaluated_step; /* of the newest evaluation; -1: none */
     bool stopped;           /* by a signal */
+    double begin_s;         /* when the phases began */
 } trainer;
 
 static dpo_status make_optimizer(trainer *t)
@@ -166,9 +170,11 @@ static dpo_status save(trainer *t)
     if (t->saved_step == t->state.step) return DPO_OK;
     (void)snprintf(name, sizeof name, "checkpoints/step-%08lld.h5", (long long)t->state.step);
     DPO_TRY(dpo_agree(t->grid, dpo_session_path(&t->session, name, &path)));
+    dpo_phase_begin(DPO_PHASE_CHECKPOINT);
     dpo_status status = dpo_checkpoint_save(t->grid, path, t->session.source.folder, t->config,
                                             &t->state, t->session.model, t->step.slice, t->adamw);
 
+    dpo_phase_end(DPO_PHASE_CHECKPOINT);
     if (status == DPO_OK) dpo_log_info("checkpoint %s", path);
     dpo_free(path);
     DPO_TRY(status);
@@ -177,12 +183,10 @@ static dpo_status save(trainer *t)
     return dpo_checkpoint_prune(t->grid, t->checkpoint_folder, t->run->checkpoint.keep);
 }
 
-static dpo_status evaluate(trainer *t)
+static dpo_status run_evaluation(trainer *t)
 {
     dpo_evaluation evaluation;
 
-    if (t->evaluated_step == t->state.step) return DPO_OK;
-    t->evaluated_step = t->state.step;
     if (t->session.set[DPO_SET_EVAL].store != NULL) {
         DPO_TRY(dpo_evaluation_run(&t->session, DPO_SET_EVAL, t->step.objective, &t->step.params,
                                    &evaluation));
@@ -191,6 +195,17 @@ static dpo_status evaluate(trainer *t)
                                       &evaluation));
     }
     return dpo_samples_write(&t->session, t->state.step);
+}
+
+static dpo_status evaluate(trainer *t)
+{
+    if (t->evaluated_step == t->state.step) return DPO_OK;
+    t->evaluated_step = t->state.step;
+    dpo_phase_begin(DPO_PHASE_EVALUATION);
+    dpo_status status = run_evaluation(t);
+
+    dpo_phase_end(DPO_PHASE_EVALUATION);
+    return status;
 }
 
 /* Policy and reference with the same weights must give the same numbers, or the reference is worth nothing. */
@@ -234,7 +249,11 @@ static dpo_status run_step(trainer *t)
     t->state.step++;
     t->state.n_tokens += (int64_t)numbers.n_tokens;
     t->stopped = numbers.must_stop;
-    DPO_TRY(dpo_report_step(&t->report, &t->state, lr, &numbers));
+    dpo_phase_begin(DPO_PHASE_REPORT);
+    dpo_status status = dpo_report_step(&t->report, &t->state, lr, &numbers);
+
+    dpo_phase_end(DPO_PHASE_REPORT);
+    DPO_TRY(status);
     if (is_due(t->run->checkpoint.every, t->state.step) || t->stopped) DPO_TRY(save(t));
     if (is_due(t->run->evaluate.every, t->state.step) && !t->stopped) DPO_TRY(evaluate(t));
     return DPO_OK;
@@ -260,16 +279,34 @@ static dpo_status finish(trainer *t)
     DPO_TRY(save(t));
     DPO_TRY(evaluate(t));
     DPO_TRY(dpo_agree(t->grid, dpo_session_path(&t->session, "model", &folder)));
+    dpo_phase_begin(DPO_PHASE_EXPORT);
     dpo_status status =
         dpo_export_model(t->grid, t->session.model, t->session.source.folder, folder, t->run);
 
+    dpo_phase_end(DPO_PHASE_EXPORT);
     if (status == DPO_OK) dpo_report_end(&t->report, folder);
     dpo_free(folder);
     return status;
 }
 
+/* The yardstick of every step's speed. */
+static dpo_status measure_peak(const trainer *t, double *flops_per_s)
+{
+    const double budget_s = 0.3;
+
+    *flops_per_s = 0.0;
+    if (!t->run->log.mfu) return DPO_OK;
+    DPO_TRY(dpo_machine_matmul(t->grid, budget_s, flops_per_s));
+    dpo_log_info("matmul peak, measured: %.1f GFLOP/s (f32, all ranks); mfu is what a step has to "
+                 "compute over what that could do in its time",
+                 *flops_per_s / 1e9);
+    return DPO_OK;
+}
+
 static dpo_status set_up(trainer *t)
 {
+    double peak_flops_per_s;
+
     DPO_TRY(
         dpo_session_open(t->grid, t->run, 1u << DPO_SET_TRAIN | 1u << DPO_SET_EVAL, &t->session));
     if (t->session.set[DPO_SET_TRAIN].store == NULL)
@@ -285,21 +322,39 @@ static dpo_status set_up(trainer *t)
         dpo_agree(t->grid, dpo_session_path(&t->session, "checkpoints", &t->checkpoint_folder)));
     DPO_TRY(resume(t));
     DPO_TRY(dpo_manifest_write(&t->session, t->config));
+    DPO_TRY(measure_peak(t, &peak_flops_per_s));
     return dpo_report_begin(t->grid, t->run, t->state.step, t->n_steps, t->steps_per_epoch,
-                            &t->report);
+                            peak_flops_per_s, &t->report);
+}
+
+static dpo_status report_phases(const trainer *t)
+{
+    char *path;
+
+    DPO_TRY(dpo_agree(t->grid, dpo_session_path(&t->session, "phases.json", &path)));
+    dpo_status status =
+        dpo_phases_report(t->grid, path, dpo_clock_s() - t->begin_s, t->report.peak_flops_per_s);
+
+    dpo_free(path);
+    return status;
 }
 
 dpo_status dpo_train(const dpo_grid *grid, const dpo_run_config *run)
 {
-    trainer t = {.grid = grid, .run = run, .saved_step = -1, .evaluated_step = -1};
+    trainer t = {
+        .grid = grid, .run = run, .saved_step = -1, .evaluated_step = -1, .begin_s = dpo_clock_s()};
     int n_fields;
     const dpo_field *fields = dpo_run_config_fields(&n_fields);
     dpo_status status = dpo_agree(grid, dpo_config_to_json(fields, n_fields, run, &t.config));
 
     dpo_stop_on_signals();
+    dpo_phase_start(dpo_comm_time_s);
+    dpo_phase_begin(DPO_PHASE_START);
     if (status == DPO_OK) status = set_up(&t);
+    dpo_phase_end(DPO_PHASE_START);
     if (status == DPO_OK) status = run_steps(&t);
     if (status == DPO_OK) status = finish(&t);
+    if (status == DPO_OK) status = report_phases(&t);
     dpo_report_close(&t.report);
     dpo_adamw_destroy(&t.adamw);
     dpo_batch_plan_destroy(&t.plan);

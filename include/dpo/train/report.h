@@ -25,6 +25,7 @@ typedef struct {
     int64_t first_step;        /**< steps done before this process began */
     int64_t n_steps;           /**< of the whole run */
     int64_t steps_per_epoch;   /**< for "epoch" */
+    double peak_flops_per_s;   /**< of all ranks together; 0: not measured */
     double begin_s;            /**< when it began */
 } dpo_report;
 
@@ -37,12 +38,13 @@ typedef struct {
  * \param[in]  step             Steps done; later lines of an earlier process are dropped.
  * \param[in]  n_steps          Steps of the whole run.
  * \param[in]  steps_per_epoch  > 0.
+ * \param[in]  peak_flops_per_s Matmul peak of all ranks together; 0 = not measured, steps have no "mfu".
  * \param[out] report           For dpo_report_close(), also after an error.
  * \errors{DPO_EIO; DPO_ENOMEM}
  */
 DPO_MUST_CHECK dpo_status dpo_report_begin(const dpo_grid *grid, const dpo_run_config *run,
                                            int64_t step, int64_t n_steps, int64_t steps_per_epoch,
-                                           dpo_report *report);
+                                           double peak_flops_per_s, dpo_report *report);
 
 /**
  * Reports a step.

@@ -102,6 +102,7 @@ typedef struct {
     /** The group "log". */
     struct {
         int64_t every; /**< steps between lines */
+        bool mfu;      /**< measure the matmul peak at start, and report each step against it */
     } log;
     /** The group "generate". */
     struct {

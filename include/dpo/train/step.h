@@ -39,6 +39,7 @@ typedef struct {
     double n_tokens; /**< prompt and response tokens of all responses, as TRL's num_tokens counts */
     dpo_metric_sums sums; /**< for dpo_metric_value() */
     double imbalance;     /**< most loaded rank over the mean, as planned */
+    double flops;         /**< floating-point operations that it needs (scaling/flops.h) */
     double step_s;        /**< wall-clock time of rank 0 */
     double comm_s;        /**< of it in communication */
     double rss_bytes;     /**< resident memory of all ranks together */

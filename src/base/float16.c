@@ -33,6 +33,24 @@ uint16_t dpo_bf16_from_f32(float value)
     return (uint16_t)((bits + 0x7FFFu + ((bits >> 16) & 1u)) >> 16);
 }
 
+/* Without branches, so that it becomes vector code: a NaN keeps its upper bits and stays one. */
+void dpo_bf16_from_f32_many(int64_t n, const float *restrict values, uint16_t *restrict bits)
+{
+    for (int64_t i = 0; i < n; i++) {
+        uint32_t b = bits_of(values[i]);
+        uint32_t rounded = (b + 0x7FFFu + ((b >> 16) & 1u)) >> 16;
+        uint32_t is_nan = (b & 0x7FFFFFFFu) > 0x7F800000u;
+
+        bits[i] = (uint16_t)(is_nan ? (b >> 16) | 0x40u : rounded);
+    }
+}
+
+void dpo_f32_from_bf16_many(int64_t n, const uint16_t *restrict bits, float *restrict values)
+{
+    for (int64_t i = 0; i < n; i++)
+        values[i] = float_of((uint32_t)bits[i] << 16);
+}
+
 float dpo_f32_from_f16(uint16_t bits)
 {
     uint32_t sign = (uint32_t)(bits & 0x8000u) << 16;

@@ -23,14 +23,6 @@ const char *dpo_transport_name(dpo_transport_kind kind)
     return names[kind];
 }
 
-static bool true_everywhere(const dpo_grid *grid, bool condition)
-{
-    int all = condition;
-
-    MPI_Allreduce(MPI_IN_PLACE, &all, 1, MPI_INT, MPI_MIN, grid->comm[DPO_WORLD]);
-    return all != 0;
-}
-
 static dpo_status get_memory(const exchange_request *request, dpo_exchange **exchange)
 {
     DPO_TRY(DPO_NEW(*exchange, 1));
@@ -60,14 +52,14 @@ static dpo_status create_one(const exchange_request *request,
 {
     dpo_status status = get_memory(request, exchange);
 
-    if (!true_everywhere(request->grid, status == DPO_OK)) {
+    if (!dpo_true_everywhere(request->grid, status == DPO_OK)) {
         free_memory(exchange);
         return status;
     }
     (*exchange)->transport = transport;
     MPI_Comm_dup(request->grid->comm[request->axis], &(*exchange)->comm);
     status = transport->create(*exchange);
-    if (!true_everywhere(request->grid, status == DPO_OK)) dpo_exchange_destroy(exchange);
+    if (!dpo_true_everywhere(request->grid, status == DPO_OK)) dpo_exchange_destroy(exchange);
     return status;
 }
 

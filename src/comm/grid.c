@@ -135,6 +135,14 @@ bool dpo_grid_tensor_spans_nodes(const dpo_grid *grid)
     return grid->spans_nodes[DPO_TENSOR];
 }
 
+bool dpo_true_everywhere(const dpo_grid *grid, bool condition)
+{
+    int all = condition;
+
+    MPI_Allreduce(MPI_IN_PLACE, &all, 1, MPI_INT, MPI_MIN, grid->comm[DPO_WORLD]);
+    return all != 0;
+}
+
 static int64_t n_agreed, fail_at_agreement;
 static int fail_on_rank;
 

@@ -26,6 +26,9 @@ struct dpo_grid {
 
 enum { DPO_GATHERED_ITEMS = 64 };
 
+/* Whether a condition holds on all ranks; says nothing about why not. Collective on all ranks of the grid. */
+bool dpo_true_everywhere(const dpo_grid *grid, bool condition);
+
 /* Adds to what dpo_comm_time_s() tells. */
 void dpo_comm_time_add(double s);
 

@@ -35,6 +35,29 @@ static void every_bit_pattern_comes_back(void **state)
  * The value of a finite pattern from its fields: (1 + fraction) 2^(exponent - bias), or fraction
  * 2^(1 - bias).
  */
+static void many_at_a_time_are_the_same_bits(void **state)
+{
+    (void)state;
+    enum { N = 1 << 16 };
+    static float values[N];
+    static uint16_t bits[N];
+
+    for (uint32_t upper = 0; upper < N; upper++) {
+        uint32_t pattern = upper << 16 | (upper * 40503u >> 7 & 0xFFFFu);
+
+        memcpy(&values[upper], &pattern, sizeof pattern);
+    }
+    dpo_bf16_from_f32_many(N, values, bits);
+    for (int i = 0; i < N; i++)
+        assert_int_equal(bits[i], dpo_bf16_from_f32(values[i]));
+    dpo_f32_from_bf16_many(N, bits, values);
+    for (int i = 0; i < N; i++) {
+        float value = dpo_f32_from_bf16(bits[i]);
+
+        assert_memory_equal(&values[i], &value, sizeof value);
+    }
+}
+
 static void values_are_those_of_the_fields(void **state)
 {
     (void)state;
@@ -97,6 +120,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         UNIT_TEST(every_bit_pattern_comes_back),
+        UNIT_TEST(many_at_a_time_are_the_same_bits),
         UNIT_TEST(values_are_those_of_the_fields),
         UNIT_TEST(values_between_go_to_the_nearest_ties_to_even),
         UNIT_TEST(too_large_becomes_infinity),

@@ -35,7 +35,7 @@ typedef struct dpo_exchange dpo_exchange;
  * Makes an exchange with its memory. With one rank along the axis it has wholes only.
  *
  * \collective{all ranks of the grid}
- * \param[in]  grid      Borrowed as long as the exchange lives.
+ * \param[in]  grid      Borrowed for the call.
  * \param[in]  axis      Ranks that share the rows.
  * \param[in]  kind      DPO_TRANSPORT_SHARED needs an axis that lies within a node.
  * \param[in]  max_rows  Largest n_rows, >= 0, below 2^31; the same along the axis.

@@ -12,19 +12,20 @@ typedef struct {
     int64_t example;
     int64_t tokens;
     double cost;
-    int rank;
-    int64_t micro_batch; /* of the rank */
+    int shard;
+    int64_t micro_batch; /* of the shard */
 } dealt;
 
 /*
- * Invariant after a run: dealt is sorted by rank, micro-batch and example; examples holds the same
- * in this order. Micro-batch i of rank r is number begin_of_rank[r] + i; number k holds
+ * Invariant after a run: dealt is sorted by shard, micro-batch and example; examples holds the same
+ * in this order. Micro-batch i of shard s is number begin_of_shard[s] + i; number k holds
  * examples[begin_of_micro_batch[k]] up to examples[begin_of_micro_batch[k + 1]].
  */
 struct dpo_batch_plan {
     dpo_arena arena; /* owned; all arrays below but costs lie in it */
     dpo_batch_plan_options options;
     const dpo_example_cost *costs; /* borrowed, [n] */
+    int n_shards;                  /* of all ranks */
     int64_t epoch;                 /* of order; -1: none yet */
     int64_t *order;                /* [n] */
     int64_t batch_begin;           /* the global batch is order[batch_begin], ... */
@@ -33,23 +34,23 @@ struct dpo_batch_plan {
     dealt *dealt;                  /* [capacity] */
     int64_t *examples;             /* [capacity] */
     int64_t *begin_of_micro_batch; /* [capacity + 1] */
-    int64_t *begin_of_rank;        /* [data_size + 1] */
-    int64_t *room_tokens;          /* [capacity] left in each micro-batch of one rank */
-    double *load;                  /* [data_size] cost of a rank */
+    int64_t *begin_of_shard;       /* [n_shards + 1] */
+    int64_t *room_tokens;          /* [capacity] left in each micro-batch of one shard */
+    double *load;                  /* [n_shards] cost of a shard */
 };
 
 static void lay_out_memory(dpo_arena *arena, dpo_batch_plan *plan)
 {
-    int64_t n_ranks = plan->options.data_size;
+    int64_t n_shards = plan->n_shards;
 
     plan->order = dpo_arena_take(arena, plan->options.n_examples, sizeof *plan->order);
     plan->dealt = dpo_arena_take(arena, plan->capacity, sizeof *plan->dealt);
     plan->examples = dpo_arena_take(arena, plan->capacity, sizeof *plan->examples);
     plan->begin_of_micro_batch =
         dpo_arena_take(arena, plan->capacity + 1, sizeof *plan->begin_of_micro_batch);
-    plan->begin_of_rank = dpo_arena_take(arena, n_ranks + 1, sizeof *plan->begin_of_rank);
+    plan->begin_of_shard = dpo_arena_take(arena, n_shards + 1, sizeof *plan->begin_of_shard);
     plan->room_tokens = dpo_arena_take(arena, plan->capacity, sizeof *plan->room_tokens);
-    plan->load = dpo_arena_take(arena, n_ranks, sizeof *plan->load);
+    plan->load = dpo_arena_take(arena, n_shards, sizeof *plan->load);
 }
 
 static dpo_status allocate(dpo_batch_plan *plan)
@@ -66,10 +67,12 @@ dpo_status dpo_batch_plan_create(const dpo_batch_plan_options *options,
     const int64_t n = options->n_examples;
     const int64_t batch = options->batch_examples;
 
-    DPO_ASSERT(n >= 0 && batch > 0 && options->budget_tokens > 0 && options->data_size > 0);
+    DPO_ASSERT(n >= 0 && batch > 0 && options->budget_tokens > 0);
+    DPO_ASSERT(options->data_size > 0 && options->rank_shards > 0);
     DPO_TRY(DPO_NEW(*plan, 1));
     (*plan)->options = *options;
     (*plan)->costs = costs;
+    (*plan)->n_shards = options->data_size * options->rank_shards;
     (*plan)->epoch = -1;
     (*plan)->capacity = batch < n ? batch : n;
     dpo_status status = allocate(*plan);
@@ -144,11 +147,11 @@ static int by_falling_cost(const void *a, const void *b)
     return order != 0 ? order : compare(x->example, y->example);
 }
 
-static int by_rank_and_falling_tokens(const void *a, const void *b)
+static int by_shard_and_falling_tokens(const void *a, const void *b)
 {
     const dealt *x = a;
     const dealt *y = b;
-    int order = compare(x->rank, y->rank);
+    int order = compare(x->shard, y->shard);
 
     if (order == 0) order = compare(y->tokens, x->tokens);
     return order != 0 ? order : compare(x->example, y->example);
@@ -158,7 +161,7 @@ static int by_place(const void *a, const void *b)
 {
     const dealt *x = a;
     const dealt *y = b;
-    int order = compare(x->rank, y->rank);
+    int order = compare(x->shard, y->shard);
 
     if (order == 0) order = compare(x->micro_batch, y->micro_batch);
     return order != 0 ? order : compare(x->example, y->example);
@@ -173,25 +176,25 @@ static int least_loaded(const dpo_batch_plan *plan)
 {
     int least = 0;
 
-    for (int r = 1; r < plan->options.data_size; r++)
-        if (plan->load[r] < plan->load[least]) least = r;
+    for (int s = 1; s < plan->n_shards; s++)
+        if (plan->load[s] < plan->load[least]) least = s;
     return least;
 }
 
-static void deal_to_ranks(dpo_batch_plan *plan)
+static void deal_to_shards(dpo_batch_plan *plan)
 {
-    for (int r = 0; r < plan->options.data_size; r++)
-        plan->load[r] = 0.0;
+    for (int s = 0; s < plan->n_shards; s++)
+        plan->load[s] = 0.0;
     sort(plan, by_falling_cost);
     for (int64_t i = 0; i < plan->n_batch; i++) {
         dealt *item = &plan->dealt[i];
 
-        item->rank = least_loaded(plan);
-        plan->load[item->rank] += item->cost;
+        item->shard = least_loaded(plan);
+        plan->load[item->shard] += item->cost;
     }
 }
 
-/* Packs the items [begin, end) of one rank, longest first. Returns the number of micro-batches. */
+/* Packs the items [begin, end) of one shard, longest first. Returns the number of micro-batches. */
 static int64_t pack(dpo_batch_plan *plan, int64_t begin, int64_t end)
 {
     int64_t *room = plan->room_tokens;
@@ -214,14 +217,14 @@ static void pack_micro_batches(dpo_batch_plan *plan)
 {
     int64_t begin = 0;
 
-    sort(plan, by_rank_and_falling_tokens);
-    plan->begin_of_rank[0] = 0;
-    for (int r = 0; r < plan->options.data_size; r++) {
+    sort(plan, by_shard_and_falling_tokens);
+    plan->begin_of_shard[0] = 0;
+    for (int s = 0; s < plan->n_shards; s++) {
         int64_t end = begin;
 
-        while (end < plan->n_batch && plan->dealt[end].rank == r)
+        while (end < plan->n_batch && plan->dealt[end].shard == s)
             end++;
-        plan->begin_of_rank[r + 1] = plan->begin_of_rank[r] + pack(plan, begin, end);
+        plan->begin_of_shard[s + 1] = plan->begin_of_shard[s] + pack(plan, begin, end);
         begin = end;
     }
 }
@@ -234,13 +237,13 @@ static void lay_out(dpo_batch_plan *plan)
     for (int64_t i = 0; i < plan->n_batch; i++) {
         const dealt *item = &plan->dealt[i];
         bool first =
-            i == 0 || item->rank != item[-1].rank || item->micro_batch != item[-1].micro_batch;
+            i == 0 || item->shard != item[-1].shard || item->micro_batch != item[-1].micro_batch;
 
         if (first) plan->begin_of_micro_batch[n++] = i;
         plan->examples[i] = item->example;
     }
     plan->begin_of_micro_batch[n] = plan->n_batch;
-    DPO_ASSERT(n == plan->begin_of_rank[plan->options.data_size]);
+    DPO_ASSERT(n == plan->begin_of_shard[plan->n_shards]);
 }
 
 void dpo_batch_plan_run(dpo_batch_plan *plan, int64_t step)
@@ -250,7 +253,7 @@ void dpo_batch_plan_run(dpo_batch_plan *plan, int64_t step)
     DPO_ASSERT(step >= 0 && steps_per_epoch > 0);
     order_epoch(plan, step / steps_per_epoch);
     take_batch(plan, step % steps_per_epoch);
-    deal_to_ranks(plan);
+    deal_to_shards(plan);
     pack_micro_batches(plan);
     lay_out(plan);
 }
@@ -261,29 +264,34 @@ const int64_t *dpo_batch_plan_examples(const dpo_batch_plan *plan, int64_t *n)
     return plan->order + plan->batch_begin;
 }
 
-int64_t dpo_batch_plan_n_micro_batches(const dpo_batch_plan *plan, int data_rank)
+int64_t dpo_batch_plan_n_micro_batches(const dpo_batch_plan *plan, int shard)
 {
-    return plan->begin_of_rank[data_rank + 1] - plan->begin_of_rank[data_rank];
+    return plan->begin_of_shard[shard + 1] - plan->begin_of_shard[shard];
 }
 
-const int64_t *dpo_batch_plan_micro_batch(const dpo_batch_plan *plan, int data_rank, int64_t i,
+const int64_t *dpo_batch_plan_micro_batch(const dpo_batch_plan *plan, int shard, int64_t i,
                                           int64_t *n)
 {
-    const int64_t *begin = plan->begin_of_micro_batch + plan->begin_of_rank[data_rank] + i;
+    const int64_t *begin = plan->begin_of_micro_batch + plan->begin_of_shard[shard] + i;
 
-    DPO_ASSERT(i >= 0 && i < dpo_batch_plan_n_micro_batches(plan, data_rank));
+    DPO_ASSERT(i >= 0 && i < dpo_batch_plan_n_micro_batches(plan, shard));
     *n = begin[1] - begin[0];
     return plan->examples + begin[0];
 }
 
 double dpo_batch_plan_imbalance(const dpo_batch_plan *plan)
 {
+    int n_ranks = plan->options.data_size, rank_shards = plan->options.rank_shards;
     double most = 0.0;
     double sum = 0.0;
 
-    for (int r = 0; r < plan->options.data_size; r++) {
-        if (plan->load[r] > most) most = plan->load[r];
-        sum += plan->load[r];
+    for (int r = 0; r < n_ranks; r++) {
+        double load = 0.0;
+
+        for (int s = 0; s < rank_shards; s++)
+            load += plan->load[r * rank_shards + s];
+        if (load > most) most = load;
+        sum += load;
     }
-    return sum > 0.0 ? most * plan->options.data_size / sum : 1.0;
+    return sum > 0.0 ? most * n_ranks / sum : 1.0;
 }

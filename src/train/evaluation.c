@@ -8,16 +8,15 @@
 #include "dpo/base/log.h"
 #include "dpo/comm/collective.h"
 
-static void run_step(dpo_session *session, const dpo_data_set *data, const dpo_batch_plan *plan,
-                     const dpo_objective *objective, const dpo_objective_params *params,
-                     dpo_evaluation *evaluation)
+static void run_shard(dpo_session *session, const dpo_data_set *data, const dpo_batch_plan *plan,
+                      int shard, const dpo_objective *objective, const dpo_objective_params *params,
+                      dpo_evaluation *evaluation)
 {
-    int rank = dpo_grid_rank(session->grid, DPO_DATA);
     double n_edges = (double)dpo_token_store_n_edges(data->store);
 
-    for (int64_t i = 0; i < dpo_batch_plan_n_micro_batches(plan, rank); i++) {
+    for (int64_t i = 0; i < dpo_batch_plan_n_micro_batches(plan, shard); i++) {
         int64_t n;
-        const int64_t *examples = dpo_batch_plan_micro_batch(plan, rank, i, &n);
+        const int64_t *examples = dpo_batch_plan_micro_batch(plan, shard, i, &n);
 
         dpo_pass_forward(&session->pass, data->store, n, examples);
         dpo_objective_batch batch =
@@ -38,10 +37,12 @@ dpo_status dpo_evaluation_run(dpo_session *session, dpo_set set, const dpo_objec
     *evaluation = (dpo_evaluation){0};
     DPO_TRY(dpo_agree(session->grid, dpo_session_plan(session, set, &plan)));
     int64_t n_steps = dpo_batch_plan_steps_per_epoch(plan);
+    dpo_range shards = dpo_session_shards(session);
 
     for (int64_t step = 0; step < n_steps; step++) {
         dpo_batch_plan_run(plan, step);
-        run_step(session, data, plan, objective, params, evaluation);
+        for (int64_t s = shards.begin; s < shards.end; s++)
+            run_shard(session, data, plan, (int)s, objective, params, evaluation);
         dpo_log_live("evaluation %lld/%lld", (long long)(step + 1), (long long)n_steps);
     }
     dpo_batch_plan_destroy(&plan);

@@ -20,6 +20,7 @@ typedef struct {
     dpo_batch_plan *plan; /* owned */
     bool *is_missing;     /* owned, [responses of the token store] */
     int64_t n_missing;
+    dpo_status status; /* of putting; passes go on after a failure, for they are collective */
 } reference_pass;
 
 static dpo_status pass_create(dpo_session *session, dpo_set set, dpo_reference_cache *cache,
@@ -56,34 +57,38 @@ static bool has_missing(const reference_pass *p, int64_t n_examples, const int64
  * A micro-batch is computed whole, as training will, and what was missing of it is put, by the first of the
  * tensor-parallel ranks, which all have it.
  */
-static dpo_status run_micro_batch(reference_pass *p, int64_t n_examples, const int64_t *examples)
+static void run_micro_batch(reference_pass *p, int64_t n_examples, const int64_t *examples)
 {
     dpo_pass *pass = &p->session->pass;
     const dpo_microbatch *m = &pass->microbatch;
 
-    if (!has_missing(p, n_examples, examples)) return DPO_OK;
+    if (!has_missing(p, n_examples, examples)) return;
     dpo_pass_forward(pass, p->store, n_examples, examples);
-    if (dpo_grid_rank(p->session->grid, DPO_TENSOR) != 0) return DPO_OK;
+    if (dpo_grid_rank(p->session->grid, DPO_TENSOR) != 0) return;
     for (int64_t i = 0; i < m->n_responses; i++)
-        if (p->is_missing[m->response[i]])
-            DPO_TRY(dpo_reference_cache_put(p->cache, m->response[i],
-                                            pass->row_logp + m->row_begin[i]));
-    return DPO_OK;
+        if (p->is_missing[m->response[i]] && p->status == DPO_OK)
+            p->status =
+                dpo_reference_cache_put(p->cache, m->response[i], pass->row_logp + m->row_begin[i]);
+}
+
+static void run_shard(reference_pass *p, int shard)
+{
+    for (int64_t i = 0; i < dpo_batch_plan_n_micro_batches(p->plan, shard); i++) {
+        int64_t n;
+        const int64_t *examples = dpo_batch_plan_micro_batch(p->plan, shard, i, &n);
+
+        run_micro_batch(p, n, examples);
+    }
 }
 
 /* This rank's micro-batches of one planned step. */
-static dpo_status run_step(reference_pass *p, int64_t step)
+static void run_step(reference_pass *p, int64_t step)
 {
-    int rank = dpo_grid_rank(p->session->grid, DPO_DATA);
+    dpo_range shards = dpo_session_shards(p->session);
 
     dpo_batch_plan_run(p->plan, step);
-    for (int64_t i = 0; i < dpo_batch_plan_n_micro_batches(p->plan, rank); i++) {
-        int64_t n;
-        const int64_t *examples = dpo_batch_plan_micro_batch(p->plan, rank, i, &n);
-
-        DPO_TRY(run_micro_batch(p, n, examples));
-    }
-    return DPO_OK;
+    for (int64_t s = shards.begin; s < shards.end; s++)
+        run_shard(p, (int)s);
 }
 
 static dpo_status run_steps(reference_pass *p)
@@ -92,16 +97,15 @@ static dpo_status run_steps(reference_pass *p)
     int64_t n_steps = dpo_batch_plan_steps_per_epoch(p->plan);
     int64_t piece = (int64_t)EXAMPLES_PER_RANK * dpo_grid_size(grid, DPO_DATA);
     int64_t n_uncommitted = 0;
-    dpo_status status = DPO_OK;
 
     for (int64_t step = 0; step < n_steps; step++) {
         int64_t n_examples;
 
-        if (status == DPO_OK) status = run_step(p, step);
+        run_step(p, step);
         (void)dpo_batch_plan_examples(p->plan, &n_examples);
         n_uncommitted += n_examples;
         if (n_uncommitted < piece && step < n_steps - 1) continue;
-        DPO_TRY(dpo_reference_cache_commit(grid, status, p->cache));
+        DPO_TRY(dpo_reference_cache_commit(grid, p->status, p->cache));
         n_uncommitted = 0;
         dpo_log_live("reference log-probs, batch %lld/%lld", (long long)(step + 1),
                      (long long)n_steps);

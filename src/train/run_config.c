@@ -97,6 +97,10 @@ static const dpo_field fields[] = {
     {"parallel.tensor", DPO_FIELD_INT, AT(parallel.tensor), "1", NULL, 1, 1024, NULL, "ranks",
      "ranks that share one copy of the model; the others share the batch",
      PASS | DPO_FOR_GENERATE | FREE},
+    {"parallel.reproducible", DPO_FIELD_BOOL, AT(parallel.reproducible), "false", NULL, 0, 0, NULL,
+     NULL, "the same bits for 1, 2, 4, ... data-parallel ranks; costs memory and time", PASS},
+    {"parallel.shards", DPO_FIELD_INT, AT(parallel.shards), "8", NULL, 1, 1 << 16, NULL, "shards",
+     "of a reproducible run's global batch: a power of two, the most data-parallel ranks", PASS},
     {"parallel.transport", DPO_FIELD_CHOICE, AT(parallel.transport), "\"auto\"", NULL, 0, 0,
      transports, NULL, "how ranks of a node exchange numbers; auto takes the faster one",
      PASS | DPO_FOR_GENERATE | FREE},
@@ -185,6 +189,14 @@ static dpo_status check_schedule(const dpo_config *config, const dpo_run_config 
                              &schedule);
 }
 
+static dpo_status check_parallel(const dpo_config *config, const dpo_run_config *run)
+{
+    if (run->parallel.reproducible || !dpo_config_is_given(config, "parallel.shards"))
+        return DPO_OK;
+    return DPO_FAIL(DPO_EUSAGE, "parallel.shards: has no effect without parallel.reproducible; set "
+                                "that to true, or leave it out");
+}
+
 static dpo_status check_evaluation(const dpo_config *config, const dpo_run_config *run)
 {
     bool has_data = run->data.eval != NULL || run->evaluate.prompts != NULL;
@@ -225,6 +237,7 @@ dpo_status dpo_run_config_check(const dpo_config *config, const dpo_run_config *
                         "them, remove the other (--set train.epochs=null takes back a file's)");
     DPO_TRY(check_objective(config, run));
     DPO_TRY(check_schedule(config, run));
+    DPO_TRY(check_parallel(config, run));
     if (command == DPO_FOR_TRAIN) DPO_TRY(check_generation(config, run));
     DPO_TRY(check_evaluation(config, run));
     return check_sampling(config, run);

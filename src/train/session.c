@@ -55,6 +55,18 @@ static dpo_status check_given(const dpo_run_config *run, unsigned sets)
     return DPO_OK;
 }
 
+/* The tree over shards has to be the same whatever rank adds which part of it. */
+static dpo_status check_shards(const dpo_grid *grid, const dpo_run_config *run)
+{
+    int64_t n = run->parallel.shards, n_ranks = dpo_grid_size(grid, DPO_DATA);
+
+    if (!run->parallel.reproducible || ((n & (n - 1)) == 0 && n % n_ranks == 0)) return DPO_OK;
+    return DPO_FAIL(DPO_EUSAGE,
+                    "parallel.shards: %lld, expected a power of two that the %lld data-parallel "
+                    "ranks divide (1, 2, 4, ... ranks)",
+                    (long long)n, (long long)n_ranks);
+}
+
 static dpo_status make_folder(const dpo_session *session)
 {
     dpo_status status = DPO_OK;
@@ -130,6 +142,7 @@ dpo_status dpo_session_open(const dpo_grid *grid, const dpo_run_config *run, uns
 {
     *session = (dpo_session){.grid = grid, .run = run};
     DPO_TRY(dpo_agree(grid, check_given(run, sets)));
+    DPO_TRY(check_shards(grid, run));
     DPO_TRY(dpo_model_source_find(grid, "model", run->model, &session->source));
     DPO_TRY(dpo_model_config_read(grid, session->source.folder, &session->model_config));
     DPO_TRY(make_folder(session));
@@ -285,6 +298,20 @@ void dpo_session_close(dpo_session *session)
     *session = (dpo_session){0};
 }
 
+/* Reproducible runs have as many shards however many ranks there are. */
+static int shards_of_a_rank(const dpo_session *session)
+{
+    if (!session->run->parallel.reproducible) return 1;
+    return (int)session->run->parallel.shards / dpo_grid_size(session->grid, DPO_DATA);
+}
+
+dpo_range dpo_session_shards(const dpo_session *session)
+{
+    int64_t n = shards_of_a_rank(session), rank = dpo_grid_rank(session->grid, DPO_DATA);
+
+    return (dpo_range){rank * n, (rank + 1) * n};
+}
+
 dpo_status dpo_session_plan(const dpo_session *session, dpo_set set, dpo_batch_plan **plan)
 {
     const dpo_run_config *run = session->run;
@@ -299,6 +326,7 @@ dpo_status dpo_session_plan(const dpo_session *session, dpo_set set, dpo_batch_p
         .seed = (uint64_t)run->seed,
         .shuffle = is_train && run->data.shuffle,
         .data_size = data_size,
+        .rank_shards = shards_of_a_rank(session),
         .cost_of_token = weights.of_token,
         .cost_of_row = weights.of_row,
         .cost_of_pair = weights.of_pair};

@@ -28,6 +28,7 @@ static dpo_batch_plan_options options_of(int64_t n, int64_t batch, int data_size
                                     .seed = 42,
                                     .shuffle = true,
                                     .data_size = data_size,
+                                    .rank_shards = 1,
                                     .cost_of_token = 1.0,
                                     .cost_of_row = 0.3,
                                     .cost_of_pair = 1e-4};
@@ -236,6 +237,37 @@ static void without_shuffle_every_epoch_has_the_order_of_the_file(void **state)
     dpo_batch_plan_destroy(&plan);
 }
 
+/* So that one, two, four or eight ranks add the same shards. */
+static void shards_do_not_depend_on_the_number_of_ranks(void **state)
+{
+    (void)state;
+    dpo_batch_plan_options many = options_of(1003, 64, 8), few = options_of(1003, 64, 2);
+
+    few.rank_shards = 4;
+    dpo_batch_plan *one = plan_of(&many), *two = plan_of(&few);
+
+    for (int64_t step = 0; step < 17; step++) {
+        dpo_batch_plan_run(one, step);
+        dpo_batch_plan_run(two, step);
+        for (int s = 0; s < 8; s++) {
+            int64_t n_micro_batches = dpo_batch_plan_n_micro_batches(one, s);
+
+            assert_int_equal(dpo_batch_plan_n_micro_batches(two, s), n_micro_batches);
+            for (int64_t m = 0; m < n_micro_batches; m++) {
+                int64_t n_one, n_two;
+                const int64_t *example = dpo_batch_plan_micro_batch(one, s, m, &n_one);
+
+                assert_memory_equal(example, dpo_batch_plan_micro_batch(two, s, m, &n_two),
+                                    (size_t)n_one * sizeof *example);
+                assert_int_equal(n_one, n_two);
+            }
+        }
+        assert_true(dpo_batch_plan_imbalance(two) <= dpo_batch_plan_imbalance(one));
+    }
+    dpo_batch_plan_destroy(&one);
+    dpo_batch_plan_destroy(&two);
+}
+
 /* The bound of the greedy rule: no rank exceeds the mean by more than one example's cost. */
 static void ranks_finish_together(void **state)
 {
@@ -327,6 +359,7 @@ int main(void)
         UNIT_TEST(two_plans_of_the_same_options_agree_whatever_ran_before),
         UNIT_TEST(the_order_depends_on_seed_and_epoch_only),
         UNIT_TEST(without_shuffle_every_epoch_has_the_order_of_the_file),
+        UNIT_TEST(shards_do_not_depend_on_the_number_of_ranks),
         UNIT_TEST(ranks_finish_together),
         UNIT_TEST(the_cost_model_decides_who_gets_what),
         UNIT_TEST(a_step_allocates_nothing),

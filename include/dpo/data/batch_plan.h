@@ -4,14 +4,15 @@
 
 /**
  * \file
- * Which examples a step takes, and which data-parallel rank computes them in which micro-batch.
+ * Which examples a step takes, and which data-parallel rank computes them in which micro-batch of
+ * which shard.
  *
  * The order of an epoch is a permutation that depends on seed and epoch only (or the file's order).
  * Global batch k of an epoch is slice [k B, min((k + 1) B, n)) of it; the last one may be short.
- * Its examples are dealt to the ranks so that they finish together, the most expensive first, each
- * to the rank with the least to do (Graham 1969); each rank packs its own into micro-batches under
- * a token budget, the longest first, each into the first that has room. An example longer than the
- * budget is alone in its micro-batch.
+ * Its examples are dealt to shards so that they cost the same, the most expensive first, each to the
+ * shard with the least to do (Graham 1969); those of a shard are packed into micro-batches under a
+ * token budget, the longest first, each into the first that has room. An example longer than the
+ * budget is alone in its micro-batch. With k shards a rank, rank r has shards [r k, (r + 1) k).
  *
  * Everything follows from the options and the costs, so every rank computes the plan of all ranks,
  * and needs to ask nobody.
@@ -37,6 +38,7 @@ typedef struct {
     uint64_t seed;          /**< of the run */
     bool shuffle;           /**< false: the file's order in every epoch */
     int data_size;          /**< > 0, data-parallel ranks */
+    int rank_shards;        /**< > 0, shards of each rank */
     double cost_of_token;   /**< >= 0; cost of an example = tokens * cost_of_token */
     double cost_of_row;     /**< >= 0;                    + rows * cost_of_row */
     double cost_of_pair;    /**< >= 0;                    + pairs * cost_of_pair */
@@ -80,22 +82,22 @@ void dpo_batch_plan_run(dpo_batch_plan *plan, int64_t step);
 const int64_t *dpo_batch_plan_examples(const dpo_batch_plan *plan, int64_t *n);
 
 /**
- * Number of micro-batches of a data-parallel rank in this step; 0 if there are too few examples.
+ * Number of micro-batches of a shard in this step; 0 if there are too few examples.
  * \local
  */
-int64_t dpo_batch_plan_n_micro_batches(const dpo_batch_plan *plan, int data_rank);
+int64_t dpo_batch_plan_n_micro_batches(const dpo_batch_plan *plan, int shard);
 
 /**
  * Examples of one micro-batch.
  *
  * \local
  * \param[in]  plan       The plan.
- * \param[in]  data_rank  [0, data_size).
- * \param[in]  i          [0, n_micro_batches of the rank).
+ * \param[in]  shard      [0, data_size * rank_shards).
+ * \param[in]  i          [0, n_micro_batches of the shard).
  * \param[out] n          > 0.
  * \return [*n] ascending, borrowed until the next run.
  */
-const int64_t *dpo_batch_plan_micro_batch(const dpo_batch_plan *plan, int data_rank, int64_t i,
+const int64_t *dpo_batch_plan_micro_batch(const dpo_batch_plan *plan, int shard, int64_t i,
                                           int64_t *n);
 
 /**

@@ -84,8 +84,10 @@ typedef struct {
     } train;
     /** The group "parallel". */
     struct {
-        int64_t tensor; /**< ranks that share one copy of the model */
-        int transport;  /**< dpo_transport_kind of comm/transport.h */
+        int64_t tensor;    /**< ranks that share one copy of the model */
+        int transport;     /**< dpo_transport_kind of comm/transport.h */
+        bool reproducible; /**< the same bits for every number of data-parallel ranks */
+        int64_t shards;    /**< of the global batch then */
     } parallel;
     /** The group "checkpoint". */
     struct {

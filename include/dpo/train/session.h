@@ -90,6 +90,9 @@ void dpo_session_close(dpo_session *session);
 DPO_MUST_CHECK dpo_status dpo_session_plan(const dpo_session *session, dpo_set set,
                                            dpo_batch_plan **plan);
 
+/** The shards of the plans that this rank computes: its data-parallel rank's. \local */
+dpo_range dpo_session_shards(const dpo_session *session);
+
 /** A path below the run's folder, owned by the caller; NULL on error. \local \errors{DPO_ENOMEM} */
 DPO_MUST_CHECK dpo_status dpo_session_path(const dpo_session *session, const char *name,
                                            char **path);

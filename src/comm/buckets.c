@@ -9,7 +9,15 @@
 #include "dpo/base/memory.h"
 #include "grid_private.h"
 
-enum { DEFAULT_BUCKET_BYTES = 4 << 20 };
+/* A bucket stays in cache on its way, and messages are long enough for a network. */
+enum { LEAST_DEFAULT_BYTES = 1 << 20, LEAST_DEFAULT_PART_BYTES = 64 << 10, N_MEASURED_BUCKETS = 8 };
+
+static int64_t default_bucket_bytes(int size)
+{
+    int64_t bytes = (int64_t)size * LEAST_DEFAULT_PART_BYTES;
+
+    return bytes > LEAST_DEFAULT_BYTES ? bytes : LEAST_DEFAULT_BYTES;
+}
 
 dpo_range dpo_bucket_part(const dpo_buckets *buckets, int64_t turn, int rank)
 {
@@ -44,8 +52,8 @@ static void cut(dpo_buckets *buckets, int64_t n, int64_t bucket_bytes)
 {
     int64_t unit = (int64_t)DPO_SHARD_BLOCK * buckets->size;
     int64_t unit_bytes = unit * (int64_t)sizeof(float);
-    int64_t n_units =
-        ((bucket_bytes > 0 ? bucket_bytes : DEFAULT_BUCKET_BYTES) - 1) / unit_bytes + 1;
+    int64_t n_bytes = bucket_bytes > 0 ? bucket_bytes : default_bucket_bytes(buckets->size);
+    int64_t n_units = (n_bytes - 1) / unit_bytes + 1;
     int64_t most_units = (n + unit - 1) / unit;
 
     buckets->n = n;
@@ -219,8 +227,8 @@ static void describe(dpo_buckets *buckets, double shared_s, double messages_s)
                   (double)buckets->bucket_items * 4.0 / 1048576.0);
     if (shared_s >= 0.0 && messages_s >= 0.0)
         (void)snprintf(text + n, room - (size_t)n,
-                       " (two took %.3g ms there and back with shared memory, %.3g ms without)",
-                       shared_s * 1e3, messages_s * 1e3);
+                       " (%d: %.3g ms there and back with shared memory, %.3g ms without)",
+                       N_MEASURED_BUCKETS, shared_s * 1e3, messages_s * 1e3);
 }
 
 /* Shared memory that cannot be had is no failure here. */
@@ -228,8 +236,9 @@ static dpo_status create_fastest(const dpo_grid *grid, dpo_axis axis, int64_t n,
                                  const dpo_buckets_options *options, int group_size,
                                  dpo_buckets **buckets)
 {
-    int64_t bucket_bytes = options->bucket_bytes > 0 ? options->bucket_bytes : DEFAULT_BUCKET_BYTES;
-    int64_t n_measured = 2 * bucket_bytes / (int64_t)sizeof(float);
+    int64_t bucket_bytes =
+        options->bucket_bytes > 0 ? options->bucket_bytes : default_bucket_bytes(grid->size[axis]);
+    int64_t n_measured = N_MEASURED_BUCKETS * bucket_bytes / (int64_t)sizeof(float);
 
     if (n_measured > n) n_measured = n;
     double shared_s = measure(grid, axis, n_measured, options, group_size);

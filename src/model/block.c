@@ -59,6 +59,14 @@ static void project(dpo_model *model, const dpo_block *block, int64_t n_tokens)
                        dpo_qkv_width(model), act->qkv);
 }
 
+/* x to heads. */
+static void attend(dpo_model *model, const dpo_batch *batch, const dpo_block *block)
+{
+    project(model, block, batch->n_tokens);
+    dpo_attention_forward(model->attention, &batch->segments, block->act.qkv, block->act.heads,
+                          block->act.lse);
+}
+
 /* What goes on behind attention: everything, or the rows that predict, wherever their tokens are. */
 static void select_rows(dpo_model *model, const dpo_batch *batch, int64_t layer)
 {
@@ -98,9 +106,7 @@ void dpo_block_forward(dpo_model *model, const dpo_batch *batch, int64_t layer)
 {
     const dpo_block *block = &model->block[layer];
 
-    project(model, block, batch->n_tokens);
-    dpo_attention_forward(model->attention, &batch->segments, block->act.qkv, block->act.heads,
-                          block->act.lse);
+    attend(model, batch, block);
     select_rows(model, batch, layer);
     finish(model, block, is_last(model, layer) ? batch->n_rows : batch->n_tokens);
 }
@@ -117,19 +123,31 @@ void dpo_block_decode(dpo_model *model, const dpo_batch *batch, int64_t layer, i
     finish(model, block, 1);
 }
 
-/* Own rows of dout to those of dL/dmiddle, in place; all n rows of it are left gathered. */
-static const float *dmlp(dpo_model *model, const dpo_block *block, int64_t n, float *dout)
+/* Whether a block's backward pass has to compute a part of its forward pass again. */
+static bool is_redone(const dpo_model *model, int64_t layer, dpo_recompute part)
 {
+    dpo_recompute recompute = model->limits.recompute;
+
+    return !is_last(model, layer) && (recompute == part || recompute == DPO_RECOMPUTE_LAYER);
+}
+
+/* Own rows of dout to those of dL/dmiddle, in place; all n rows of it are left gathered. */
+static const float *dmlp(dpo_model *model, int64_t layer, int64_t n, float *dout)
+{
+    const dpo_block *block = &model->block[layer];
     const dpo_block_activations *act = &block->act;
     const dpo_block_vectors *weight = &block->weight, *gradient = &block->gradient;
     dpo_scratch *scratch = &model->scratch;
     const float *all = dpo_linear_gather_rows(model, n, dout);
 
+    norm_rows(model, n, act->middle, weight->norm2, act->rstd2);
+    if (is_redone(model, layer, DPO_RECOMPUTE_MLP))
+        dpo_matmul_forward(model->gate_up_matmul, n, scratch->h, weight->gate_up, DPO_ASSIGN,
+                           act->gate_up);
     dpo_swiglu_forward(n, d_ff(model), act->gate_up, scratch->ff);
     dpo_matmul_backward_weight(model->down_matmul, n, scratch->ff, all, gradient->down);
     dpo_matmul_backward_data(model->down_matmul, n, all, weight->down, DPO_ASSIGN, scratch->dff);
     dpo_swiglu_backward(n, d_ff(model), act->gate_up, scratch->dff, act->gate_up);
-    norm_rows(model, n, act->middle, weight->norm2, act->rstd2);
     dpo_matmul_backward_weight(model->gate_up_matmul, n, scratch->h, act->gate_up,
                                gradient->gate_up);
     dpo_linear_column_backward(model, model->gate_up_matmul, n, act->gate_up, weight->gate_up);
@@ -178,18 +196,32 @@ static void dproject(dpo_model *model, const dpo_block *block, int64_t n_tokens)
                           block->gradient.norm1);
 }
 
+/* What the backward pass needs and was not kept, but for the MLP's columns. */
+static void redo(dpo_model *model, const dpo_batch *batch, int64_t layer)
+{
+    const dpo_block *block = &model->block[layer];
+
+    if (!is_redone(model, layer, DPO_RECOMPUTE_ATTENTION)) return;
+    attend(model, batch, block);
+    if (model->limits.recompute != DPO_RECOMPUTE_LAYER) return;
+    select_rows(model, batch, layer);
+    dpo_linear_row_forward(model, model->o_matmul, batch->n_tokens, block->act.o_in,
+                           block->weight.o, block->act.middle);
+}
+
 void dpo_block_backward(dpo_model *model, const dpo_batch *batch, int64_t layer)
 {
     const dpo_block *block = &model->block[layer];
     dpo_scratch *scratch = &model->scratch;
 
+    redo(model, batch, layer);
     if (is_last(model, layer)) {
-        const float *dmiddle = dmlp(model, block, batch->n_rows, scratch->dout);
+        const float *dmiddle = dmlp(model, layer, batch->n_rows, scratch->dout);
 
         do_projection(model, block, batch->n_rows, dmiddle, scratch->do_in);
         dselect_rows(model, batch, dmiddle);
     } else {
-        const float *dmiddle = dmlp(model, block, batch->n_tokens, scratch->dx);
+        const float *dmiddle = dmlp(model, layer, batch->n_tokens, scratch->dx);
 
         do_projection(model, block, batch->n_tokens, dmiddle, scratch->dheads);
     }

@@ -17,19 +17,24 @@ static int64_t own(const dpo_model *model, int64_t n)
     return dpo_range_length(dpo_range_of_part(n, model->partition.size, 0));
 }
 
-/* What a block keeps of all its tokens. */
-static void take_tokens(dpo_arena *arena, const dpo_model *model, dpo_block_activations *act)
+/* A block's input. */
+static void take_input(dpo_arena *arena, const dpo_model *model, dpo_block_activations *act)
 {
-    int64_t n = model->limits.max_tokens, n_own = own(model, n);
-    int64_t n_heads = dpo_range_length(model->partition.heads);
+    int64_t n_own = own(model, model->limits.max_tokens);
 
     act->x = take(arena, n_own, model->config.d_model);
     act->rstd1 = take(arena, n_own, 1);
+}
+
+/* What a block keeps of its attention. */
+static void take_attention(dpo_arena *arena, const dpo_model *model, dpo_block_activations *act)
+{
+    int64_t n = model->limits.max_tokens;
+
     act->qkv = take(arena, n, dpo_qkv_width(model));
     act->heads = take(arena, n, dpo_heads_width(model));
-    act->lse = take(arena, n, n_heads);
+    act->lse = take(arena, n, dpo_range_length(model->partition.heads));
     act->o_in = act->heads;
-    act->middle = act->x;
 }
 
 /* What a block keeps behind its attention, for n tokens or rows. */
@@ -51,23 +56,68 @@ static void take_rows(dpo_arena *arena, const dpo_model *model, dpo_block_activa
     take_mlp(arena, model, n, act);
 }
 
+/* Whether a block has buffers of its own for a part of it, or uses those of block 0. */
+static bool has_own(const dpo_model *model, int64_t layer, dpo_recompute part)
+{
+    dpo_recompute recompute = model->limits.recompute;
+
+    if (layer == 0) return true;
+    return model->limits.trainable && recompute != part && recompute != DPO_RECOMPUTE_LAYER;
+}
+
+static void share_attention(const dpo_block_activations *first, dpo_block_activations *act)
+{
+    act->qkv = first->qkv;
+    act->heads = act->o_in = first->heads;
+    act->lse = first->lse;
+}
+
+static void share_mlp(const dpo_block_activations *first, dpo_block_activations *act)
+{
+    act->rstd2 = first->rstd2;
+    act->gate_up = first->gate_up;
+}
+
+/* Everything between a block's input and its output, of all tokens. */
+static void lay_out_inside(dpo_arena *arena, dpo_model *model, int64_t layer)
+{
+    const dpo_block_activations *first = &model->block[0].act;
+    dpo_block_activations *act = &model->block[layer].act;
+    int64_t n = model->limits.max_tokens;
+    bool last = layer == model->config.n_layers - 1, trainable = model->limits.trainable;
+
+    if (has_own(model, layer, DPO_RECOMPUTE_ATTENTION))
+        take_attention(arena, model, act);
+    else
+        share_attention(first, act);
+    if (last) return;
+    if (!trainable)
+        act->middle = act->x;
+    else
+        act->middle = has_own(model, layer, DPO_RECOMPUTE_LAYER)
+                          ? take(arena, own(model, n), model->config.d_model)
+                          : first->middle;
+    if (has_own(model, layer, DPO_RECOMPUTE_MLP))
+        take_mlp(arena, model, n, act);
+    else
+        share_mlp(first, act);
+}
+
 static void lay_out_blocks(dpo_arena *arena, dpo_model *model)
 {
-    const dpo_model_config *c = &model->config;
-    int64_t n_own = own(model, model->limits.max_tokens);
+    int64_t n_layers = model->config.n_layers;
 
-    for (int64_t layer = 0; layer < c->n_layers; layer++) {
+    for (int64_t layer = 0; layer < n_layers; layer++) {
         dpo_block_activations *act = &model->block[layer].act;
-        bool last = layer == c->n_layers - 1;
 
         if (layer == 0 || model->limits.trainable) {
-            take_tokens(arena, model, act);
-            if (!last && model->limits.trainable) act->middle = take(arena, n_own, c->d_model);
-            if (!last) take_mlp(arena, model, model->limits.max_tokens, act);
+            take_input(arena, model, act);
         } else {
-            *act = model->block[0].act;
+            act->x = model->block[0].act.x;
+            act->rstd1 = model->block[0].act.rstd1;
         }
-        if (last) take_rows(arena, model, act);
+        lay_out_inside(arena, model, layer);
+        if (layer == n_layers - 1) take_rows(arena, model, act);
         if (layer > 0) model->block[layer - 1].act.out = act->x;
     }
 }

@@ -121,8 +121,9 @@ static int64_t n_shared_rows(const dpo_model *model, int64_t layer)
 }
 
 /*
- * A reduce-scatter and an all-gather of the common rows: the sum has the same bits on every rank. What is
- * in partial may still be read by others, as the last call was the reduce-scatter that it was for.
+ * A reduce-scatter and an all-gather of the common rows: the sum has the same bits on every rank. The
+ * barriers: others may still read partial, for the last call was the reduce-scatter of it; and the next
+ * call may be one that writes h, which others still read here.
  */
 void dpo_linear_sum_shared(dpo_model *model, int64_t layer)
 {
@@ -136,4 +137,5 @@ void dpo_linear_sum_shared(dpo_model *model, int64_t layer)
     dpo_linear_reduce(model, n, DPO_ASSIGN, dpo_own_rows(model, n, scratch->h));
     dpo_linear_gather_input(model, n);
     DPO_ASSERT(move_shared(model, layer, unpack, scratch->h) == n);
+    dpo_barrier(model->grid, DPO_TENSOR);
 }

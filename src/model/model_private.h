@@ -33,7 +33,8 @@ typedef struct {
  * activation) is not kept.
  *
  * Invariant: out is the next block's x. Of a model that is not trainable all blocks share their
- * buffers, and middle = x = out (in the last block middle = out).
+ * buffers, and middle = x = out (in the last block middle = out). What is computed again lies in
+ * buffers that all blocks share but the last, whose rows it has for itself.
  */
 typedef struct {
     float *x;       /* [N', D] the residual stream as it enters */

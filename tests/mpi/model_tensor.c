@@ -16,6 +16,7 @@ static dpo_model_config uneven_config(bool tied)
 {
     dpo_model_config config = tiny_config(tied);
 
+    config.n_layers = 4;
     config.n_heads = 9;
     config.n_kv_heads = 3;
     config.d_ff = 41;
@@ -43,9 +44,12 @@ static dpo_status copy_run(void *context, int64_t row, int64_t global_begin, int
     return DPO_OK;
 }
 
+/* The shared model computes a part of its activations again: which part depends on the tensor width. */
 static scene open_scene(const dpo_model_config *config, int tensor_size,
                         dpo_transport_kind transport)
 {
+    static const dpo_recompute recompute[] = {DPO_RECOMPUTE_NONE, DPO_RECOMPUTE_LAYER,
+                                              DPO_RECOMPUTE_MLP, DPO_RECOMPUTE_ATTENTION};
     dpo_model_limits limits = {.max_tokens = MAX_TOKENS,
                                .max_rows = MAX_ROWS,
                                .logits_bytes = 3000,
@@ -55,6 +59,7 @@ static scene open_scene(const dpo_model_config *config, int tensor_size,
 
     ASSERT_ALL(dpo_grid_create(tensor_size, &s.grid) == DPO_OK);
     ASSERT_ALL(dpo_model_create(test_grid, config, &limits, &s.whole) == DPO_OK);
+    limits.recompute = recompute[(tensor_size + (int)transport) % 4];
     ASSERT_ALL(dpo_model_create(s.grid, config, &limits, &s.shared) == DPO_OK);
     fill_weights(s.whole, 1);
     const dpo_parameters *p = dpo_model_parameters(s.shared);

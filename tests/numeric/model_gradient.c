@@ -291,6 +291,47 @@ static void the_same_step_gives_the_same_bits(void **state)
     dpo_model_destroy(&first);
 }
 
+static dpo_model *deep_model(dpo_recompute recompute)
+{
+    dpo_model_config config = tiny_config(true);
+    dpo_model_limits limits = {
+        .max_tokens = MAX_TOKENS, .max_rows = MAX_ROWS, .trainable = true, .recompute = recompute};
+    dpo_model *model;
+
+    config.n_layers = 4;
+    ASSERT_OK(dpo_model_create(test_grid, &config, &limits, &model));
+    fill_weights(model, 1);
+    return model;
+}
+
+/* Twice, so that what one backward pass leaves in the shared buffers meets the next forward pass. */
+static void recomputation_changes_no_bit(void **state)
+{
+    dpo_model *kept = deep_model(DPO_RECOMPUTE_NONE);
+    size_t bytes = (size_t)dpo_model_parameters(kept)->n_elements * sizeof(float);
+    float coefficient[MAX_ROWS];
+    test_batch b;
+
+    (void)state;
+    make_forest(&b);
+    random_coefficients(b.batch.n_rows, coefficient);
+    for (int i = 0; i < 2; i++) {
+        (void)loss_of(kept, &b.batch, coefficient);
+        dpo_model_backward(kept, &b.batch, coefficient, NULL);
+    }
+    for (int r = DPO_RECOMPUTE_MLP; r <= DPO_RECOMPUTE_LAYER; r++) {
+        dpo_model *redone = deep_model((dpo_recompute)r);
+
+        for (int i = 0; i < 2; i++) {
+            (void)loss_of(redone, &b.batch, coefficient);
+            dpo_model_backward(redone, &b.batch, coefficient, NULL);
+        }
+        assert_memory_equal(dpo_model_gradients(redone), dpo_model_gradients(kept), bytes);
+        dpo_model_destroy(&redone);
+    }
+    dpo_model_destroy(&kept);
+}
+
 static void an_empty_batch_changes_nothing(void **state)
 {
     dpo_model *model = tiny_model(true, true, 0);
@@ -312,6 +353,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(splitting_a_batch_changes_nothing),
     cmocka_unit_test(the_frozen_model_gives_the_bits_of_the_trainable_one),
     cmocka_unit_test(the_same_step_gives_the_same_bits),
+    cmocka_unit_test(recomputation_changes_no_bit),
     cmocka_unit_test(an_empty_batch_changes_nothing),
 };
 

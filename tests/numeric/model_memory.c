@@ -51,6 +51,28 @@ static void a_frozen_model_keeps_one_layer(void **state)
     assert_true(many.activations > 30 * two.activations);
 }
 
+static void recomputation_keeps_less(void **state)
+{
+    dpo_model_config config = tiny_config(true);
+    dpo_model_limits limits = {.max_tokens = 1000, .max_rows = 1, .trainable = true};
+    int64_t activations[DPO_RECOMPUTE_LAYER + 1];
+    dpo_model_memory memory;
+    dpo_partition whole;
+
+    (void)state;
+    config.n_layers = 40;
+    ASSERT_OK(dpo_partition_make(&config, 1, 0, &whole));
+    for (int r = DPO_RECOMPUTE_NONE; r <= DPO_RECOMPUTE_LAYER; r++) {
+        limits.recompute = (dpo_recompute)r;
+        ASSERT_OK(dpo_model_plan(&config, &limits, &whole, &memory));
+        activations[r] = memory.activations;
+    }
+    assert_true(activations[DPO_RECOMPUTE_MLP] < activations[DPO_RECOMPUTE_NONE]);
+    assert_true(activations[DPO_RECOMPUTE_ATTENTION] < activations[DPO_RECOMPUTE_NONE]);
+    assert_true(3 * activations[DPO_RECOMPUTE_LAYER] < activations[DPO_RECOMPUTE_MLP]);
+    assert_true(3 * activations[DPO_RECOMPUTE_LAYER] < activations[DPO_RECOMPUTE_ATTENTION]);
+}
+
 static void a_pass_allocates_nothing(void **state)
 {
     dpo_model *model = tiny_model(true, true, 0);
@@ -117,6 +139,7 @@ static void a_context_that_is_too_long_is_refused(void **state)
 static const struct CMUnitTest tests[] = {
     cmocka_unit_test(the_plan_says_what_is_allocated),
     cmocka_unit_test(a_frozen_model_keeps_one_layer),
+    cmocka_unit_test(recomputation_keeps_less),
     cmocka_unit_test(a_pass_allocates_nothing),
     cmocka_unit_test(lack_of_memory_leaves_nothing),
     cmocka_unit_test(a_context_that_is_too_long_is_refused),

@@ -30,6 +30,15 @@
 /** A model; opaque. One pass at a time, from outside of parallel regions. */
 typedef struct dpo_model dpo_model;
 
+/** What of a block's activations is computed again in the backward pass instead of being kept; the last
+ * block's are always kept. The results have the same bits. */
+typedef enum {
+    DPO_RECOMPUTE_NONE,
+    DPO_RECOMPUTE_MLP,       /**< the MLP's columns: half of the memory, a tenth more work */
+    DPO_RECOMPUTE_ATTENTION, /**< queries, keys, values and what attention makes of them */
+    DPO_RECOMPUTE_LAYER /**< all but the block's input: a tenth of the memory, a third more work */
+} dpo_recompute;
+
 /** What a model must have room for. */
 typedef struct {
     int64_t max_tokens;    /**< largest N of a batch, > 0 */
@@ -41,6 +50,7 @@ typedef struct {
                            up to
                                 4 R V; not used unless trainable */
     bool trainable;   /**< has gradients and keeps activations; false: forward only */
+    dpo_recompute recompute;      /**< not used unless trainable */
     dpo_transport_kind transport; /**< between tensor-parallel ranks */
 } dpo_model_limits;
 

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "dpo/base/utf8.h"
 
+#include <stdbool.h>
+#include <string.h>
+
 /* Lead bytes, how many follow, and what the first that follows may be. */
 static const struct {
     unsigned char lead_min, lead_max, second_min, second_max;
@@ -31,11 +34,25 @@ static int64_t sequence_length(const unsigned char *text, int64_t n_bytes)
     return sequence_table[row].n_follow + 1;
 }
 
+/* Most texts are ASCII: eight bytes at once. */
+static bool is_ascii_8(const char *text, int64_t n_bytes)
+{
+    uint64_t piece;
+
+    if (n_bytes < 8) return false;
+    memcpy(&piece, text, 8);
+    return (piece & 0x8080808080808080u) == 0;
+}
+
 int64_t dpo_utf8_valid_length(const char *text, int64_t n_bytes)
 {
     int64_t at = 0;
 
     while (at < n_bytes) {
+        if (is_ascii_8(text + at, n_bytes - at)) {
+            at += 8;
+            continue;
+        }
         int64_t n = sequence_length((const unsigned char *)text + at, n_bytes - at);
 
         if (n == 0) break;

@@ -122,11 +122,14 @@ static dpo_status make_store(const dpo_grid *grid, const dpo_prepare_options *op
 
     m.example.tokenizer = options->tokenizer;
     m.example.chat_template = options->chat_template;
-    dpo_status status = tokenize(grid, &m);
+    dpo_status status = dpo_agree(grid, dpo_encoder_create(options->tokenizer, &m.example.encoder));
+
+    if (status == DPO_OK) status = tokenize(grid, &m);
 
     if (status == DPO_OK && options->group == DPO_GROUP_PROMPT)
         status = token_share_group(grid, &m.share, &m.audit.counts);
     if (status == DPO_OK) status = write_store(grid, &m, made_of, path, audit);
+    dpo_encoder_destroy(&m.example.encoder);
     token_example_destroy(&m.example);
     audit_share_destroy(&m.audit);
     token_share_destroy(&m.share);

@@ -26,8 +26,8 @@ static dpo_status reserve(token_example *example, int64_t n_responses)
 static dpo_status encode(token_example *example, const char *where, bool add_special,
                          dpo_buffer *ids)
 {
-    return dpo_fail_at(dpo_tokenizer_encode(example->tokenizer, dpo_buffer_text(&example->text),
-                                            example->text.size_bytes, add_special, ids),
+    return dpo_fail_at(dpo_encoder_run(example->encoder, dpo_buffer_text(&example->text),
+                                       example->text.size_bytes, add_special, ids),
                        "%s: ", where);
 }
 

@@ -10,6 +10,7 @@
 #include "dpo/base/buffer.h"
 #include "dpo/data/preferences.h"
 #include "dpo/text/chat_template.h"
+#include "dpo/text/encoder.h"
 #include "dpo/text/tokenizer.h"
 
 /*
@@ -19,6 +20,7 @@
  */
 typedef struct {
     const dpo_tokenizer *tokenizer;         /* borrowed */
+    dpo_encoder *encoder;                   /* borrowed, of the tokenizer */
     const dpo_chat_template *chat_template; /* borrowed; NULL = none */
     dpo_buffer text;                        /* scratch */
     dpo_buffer prompt;                      /* i32: the prompt by itself */

@@ -25,6 +25,24 @@ static const tokenizer_added_token *token_at(const tokenizer_added *added, bool 
     return NULL;
 }
 
+/* The next place where a token of a set may begin; n_bytes if there is none. */
+static int64_t skip_to_token(const tokenizer_added *added, bool normalized, const char *text,
+                             int64_t n_bytes, int64_t at)
+{
+    const int64_t *begin = added->begin[normalized];
+    int only = added->only_first[normalized];
+
+    if (begin[0] == begin[256]) return n_bytes;
+    if (only >= 0) {
+        const char *found = memchr(text + at, only, (size_t)(n_bytes - at));
+
+        return found != NULL ? found - text : n_bytes;
+    }
+    while (at < n_bytes && begin[(unsigned char)text[at]] == begin[(unsigned char)text[at] + 1])
+        at++;
+    return at;
+}
+
 static bool touches_a_word(const char *text, int64_t n_bytes, int64_t begin, int64_t end)
 {
     int64_t length;
@@ -83,7 +101,7 @@ dpo_status tokenizer_added_find(const tokenizer_added *added, bool normalized, c
     int64_t done = 0;
     int64_t at = 0;
 
-    while (at < n_bytes) {
+    while ((at = skip_to_token(added, normalized, text, n_bytes, at)) < n_bytes) {
         const tokenizer_added_token *token = token_at(added, normalized, text + at, n_bytes - at);
 
         if (token == NULL) {

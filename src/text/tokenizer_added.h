@@ -19,10 +19,12 @@ typedef struct {
 
 /* The added tokens of a file.
    Invariant: tokens are sorted by normalized, first byte, then longest first, then by id; those of
-   one set and first byte b are [begin[set][b], begin[set][b + 1]). */
+   one set and first byte b are [begin[set][b], begin[set][b + 1]); only_first[set] is the first byte
+   of all tokens of a set, -1 if they differ. */
 typedef struct {
     dpo_buffer tokens; /* tokenizer_added_token */
     int64_t begin[2][257];
+    int only_first[2];
     tokenizer_vocab vocab;
     bool *special; /* [vocab.n_ids] */
 } tokenizer_added;

@@ -119,6 +119,19 @@ static void sort_tokens(tokenizer_added *added)
         }
 }
 
+static void find_only_first(tokenizer_added *added)
+{
+    for (int set = 0; set < 2; set++) {
+        const int64_t *begin = added->begin[set];
+
+        added->only_first[set] = -1;
+        for (int byte = 0; byte < 256; byte++)
+            if (begin[byte] < begin[byte + 1] && begin[byte] == begin[0] &&
+                begin[byte + 1] == begin[256])
+                added->only_first[set] = byte;
+    }
+}
+
 dpo_status tokenizer_added_load(const char *source, const dpo_json *list,
                                 const tokenizer_vocab *model,
                                 const tokenizer_normalizers *normalizers, tokenizer_added *added)
@@ -135,6 +148,7 @@ dpo_status tokenizer_added_load(const char *source, const dpo_json *list,
     for (const dpo_json *node = dpo_json_first(list); node != NULL; node = dpo_json_next(node))
         DPO_TRY(load_item(source, i++, node, model, normalizers, added));
     sort_tokens(added);
+    find_only_first(added);
     return DPO_OK;
 }
 

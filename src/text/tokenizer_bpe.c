@@ -3,7 +3,11 @@
    queue by rank, and of one rank from left to right. */
 #include "tokenizer_bpe.h"
 
+#include <string.h>
+
 #include "tokenizer_unicode.h"
+
+const char tokenizer_space[] = "\xE2\x96\x81";
 
 /* A run of characters that is a token by now. Invariant: previous and next are -1 at the ends; dead
    symbols are in no list. */
@@ -144,8 +148,8 @@ static dpo_status run_merge(const tokenizer_bpe *bpe, symbol *symbols, candidate
     return queue_merge(bpe, symbols, c.at, queue);
 }
 
-dpo_status tokenizer_bpe_encode(const tokenizer_bpe *bpe, tokenizer_bpe_scratch *scratch,
-                                const char *text, int64_t n_bytes, dpo_buffer *ids)
+static dpo_status encode_word(const tokenizer_bpe *bpe, tokenizer_bpe_scratch *scratch,
+                              const char *text, int64_t n_bytes, dpo_buffer *ids)
 {
     int32_t whole = tokenizer_vocab_find(&bpe->vocab, text, n_bytes);
 
@@ -166,4 +170,60 @@ dpo_status tokenizer_bpe_encode(const tokenizer_bpe *bpe, tokenizer_bpe_scratch 
     for (int64_t i = 0; i >= 0; i = symbols[i].next)
         DPO_TRY(dpo_buffer_append(ids, &symbols[i].id, sizeof symbols[i].id));
     return DPO_OK;
+}
+
+static dpo_status find_word(const tokenizer_bpe *bpe, tokenizer_bpe_scratch *scratch,
+                            const char *text, int64_t n_bytes, dpo_buffer *ids)
+{
+    tokenizer_word *word = tokenizer_words_slot(&scratch->words, text, n_bytes);
+    int64_t before = ids->size_bytes;
+
+    if (word != NULL && tokenizer_word_is(word, text, n_bytes))
+        return dpo_buffer_append(ids, word->ids, word->n_ids * (int64_t)sizeof *word->ids);
+    DPO_TRY(encode_word(bpe, scratch, text, n_bytes, ids));
+    if (word != NULL)
+        tokenizer_word_set(word, text, n_bytes,
+                           (const int32_t *)ids->data + before / (int64_t)sizeof *word->ids,
+                           (ids->size_bytes - before) / (int64_t)sizeof *word->ids);
+    return DPO_OK;
+}
+
+/* End of the word that begins at `at`: in front of a space marker that follows another character. */
+static int64_t end_of_word(const char *text, int64_t n_bytes, int64_t at)
+{
+    const int64_t n_space = (int64_t)strlen(tokenizer_space);
+
+    while (at + n_space <= n_bytes && memcmp(text + at, tokenizer_space, (size_t)n_space) == 0)
+        at += n_space;
+    while (at < n_bytes) {
+        const char *lead =
+            memchr(text + at, (unsigned char)tokenizer_space[0], (size_t)(n_bytes - at));
+
+        if (lead == NULL) break;
+        at = lead - text;
+        if (at + n_space <= n_bytes && memcmp(lead, tokenizer_space, (size_t)n_space) == 0)
+            return at;
+        at++;
+    }
+    return n_bytes;
+}
+
+dpo_status tokenizer_bpe_encode(const tokenizer_bpe *bpe, tokenizer_bpe_scratch *scratch,
+                                const char *text, int64_t n_bytes, dpo_buffer *ids)
+{
+    if (!bpe->cuts_words) return find_word(bpe, scratch, text, n_bytes, ids);
+    for (int64_t at = 0; at < n_bytes;) {
+        int64_t end = end_of_word(text, n_bytes, at);
+
+        DPO_TRY(find_word(bpe, scratch, text + at, end - at, ids));
+        at = end;
+    }
+    return DPO_OK;
+}
+
+void tokenizer_bpe_scratch_destroy(tokenizer_bpe_scratch *scratch)
+{
+    dpo_buffer_destroy(&scratch->symbols);
+    dpo_buffer_destroy(&scratch->queue);
+    tokenizer_words_destroy(&scratch->words);
 }

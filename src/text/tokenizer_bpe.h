@@ -4,6 +4,7 @@
 
 #include "dpo/base/json.h"
 #include "tokenizer_vocab.h"
+#include "tokenizer_words.h"
 
 /* Two neighbouring tokens become one; the smaller rank goes first. */
 typedef struct {
@@ -25,14 +26,21 @@ typedef struct {
     bool fuse_unk;         /* neighbouring unknown characters are one unknown token */
     bool byte_fallback;    /* characters without a token become their bytes' tokens */
     bool ignore_merges;    /* a text that is a token is that token, whatever the merges say */
-    bool *is_whole; /* [vocab.n_ids] the merges make the token of its text: no need to do them */
+    bool cuts_words; /* no merge joins what ends without a space marker with one that follows */
+    bool *is_whole;  /* [vocab.n_ids] the merges make the token of its text: no need to do them */
 } tokenizer_bpe;
 
-/* Working memory of tokenizer_bpe_encode(); zero-initialised, buffers destroyed by the caller. */
+/* Working memory of tokenizer_bpe_encode(); zero-initialised. */
 typedef struct {
     dpo_buffer symbols;
     dpo_buffer queue;
+    tokenizer_words words;
 } tokenizer_bpe_scratch;
+
+void tokenizer_bpe_scratch_destroy(tokenizer_bpe_scratch *scratch);
+
+/* U+2581, which SentencePiece writes for a space. */
+extern const char tokenizer_space[];
 
 /* Loads "model"; on error it may be half made and is destroyed all the same. */
 DPO_MUST_CHECK dpo_status tokenizer_bpe_load(const char *where, const dpo_json *model,

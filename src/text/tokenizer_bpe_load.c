@@ -129,8 +129,10 @@ static dpo_status load_merges(const char *where, const dpo_json *model, tokenize
     int64_t rank = 0;
 
     DPO_TRY(dpo_json_get(model, where, "merges", DPO_JSON_ARRAY, &merges));
+    int64_t n_merges = dpo_json_count(merges);
+
     bpe->n_slots = 16;
-    while (bpe->n_slots < 2 * dpo_json_count(merges))
+    while (bpe->n_slots < 2 * n_merges)
         bpe->n_slots *= 2;
     DPO_TRY(DPO_NEW(bpe->slot, bpe->n_slots));
     for (const dpo_json *i = dpo_json_first(merges); i != NULL && status == DPO_OK;
@@ -212,10 +214,32 @@ static dpo_status find_whole_tokens(tokenizer_bpe *bpe)
         bpe->is_whole[id] =
             status == DPO_OK && ids.size_bytes == sizeof id && *(const int32_t *)ids.data == id;
     }
-    dpo_buffer_destroy(&scratch.symbols);
-    dpo_buffer_destroy(&scratch.queue);
+    tokenizer_bpe_scratch_destroy(&scratch);
     dpo_buffer_destroy(&ids);
     return status;
+}
+
+static bool has_space_inside(const char *text)
+{
+    const char *at = text;
+
+    while (strncmp(at, tokenizer_space, strlen(tokenizer_space)) == 0)
+        at += strlen(tokenizer_space);
+    return strstr(at, tokenizer_space) != NULL;
+}
+
+/* Models without a pre-tokenizer: if no merge makes a token with a space marker behind another character,
+   the words of a text can be looked at one by one. */
+static bool cuts_words(const tokenizer_bpe *bpe)
+{
+    if (bpe->ignore_merges) return false;
+    if (tokenizer_vocab_find(&bpe->vocab, tokenizer_space, (int64_t)strlen(tokenizer_space)) < 0)
+        return false;
+    for (int64_t i = 0; i < bpe->n_slots; i++)
+        if (bpe->slot[i].rank_plus_1 != 0 &&
+            has_space_inside(tokenizer_vocab_text(&bpe->vocab, bpe->slot[i].id)))
+            return false;
+    return true;
 }
 
 dpo_status tokenizer_bpe_load(const char *where, const dpo_json *model, tokenizer_bpe *bpe)
@@ -225,7 +249,9 @@ dpo_status tokenizer_bpe_load(const char *where, const dpo_json *model, tokenize
     DPO_TRY(load_vocab(where, model, &bpe->vocab));
     DPO_TRY(load_merges(where, model, bpe));
     DPO_TRY(load_options(where, model, bpe));
-    return find_whole_tokens(bpe);
+    DPO_TRY(find_whole_tokens(bpe));
+    bpe->cuts_words = cuts_words(bpe);
+    return DPO_OK;
 }
 
 void tokenizer_bpe_destroy(tokenizer_bpe *bpe)

@@ -49,7 +49,7 @@ static dpo_status compile_in(const char *where, const char *expression,
                                   PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE, &error, &at, context);
     if (pattern->code == NULL) return compile_failed(where, expression, error);
     /* Where it is not available matching is slower, that is all. */
-    (void)pcre2_jit_compile(pattern->code, PCRE2_JIT_COMPLETE);
+    pattern->has_jit = pcre2_jit_compile(pattern->code, PCRE2_JIT_COMPLETE) == 0;
     return DPO_OK;
 }
 
@@ -100,38 +100,55 @@ void tokenizer_pattern_destroy(tokenizer_pattern *pattern)
     *pattern = (tokenizer_pattern){0};
 }
 
-/* A search through one text. */
+/* A text that is searched. */
 typedef struct {
     const tokenizer_pattern *pattern;
-    pcre2_match_data *data; /* NULL for a literal */
+    pcre2_match_data *data;
     const char *text;
     int64_t n_bytes;
-} search;
+} subject;
 
-static dpo_status find_literal(const search *s, int64_t from, tokenizer_match *match)
+static dpo_status find_literal(const subject *s, int64_t from, tokenizer_match *match)
 {
-    int64_t n = (int64_t)strlen(s->pattern->literal);
+    const char *literal = s->pattern->literal;
+    int64_t n = (int64_t)strlen(literal);
 
     for (int64_t i = from; i + n <= s->n_bytes; i++) {
+        if (n > 0) { /* to the next place where its first byte is */
+            const char *at = memchr(s->text + i, literal[0], (size_t)(s->n_bytes - n + 1 - i));
+
+            if (at == NULL) return DPO_OK;
+            i = at - s->text;
+        }
         bool at_char = i == s->n_bytes || ((unsigned char)s->text[i] & 0xC0) != 0x80;
 
-        if (!at_char || memcmp(s->text + i, s->pattern->literal, (size_t)n) != 0) continue;
+        if (!at_char || memcmp(s->text + i, literal, (size_t)n) != 0) continue;
         *match = (tokenizer_match){i, i + n, true};
         return DPO_OK;
     }
     return DPO_OK;
 }
 
-static dpo_status find_regex(const search *s, int64_t from, tokenizer_match *match)
+static int run_code(const subject *s, int64_t from)
+{
+    const uint32_t options = PCRE2_NO_UTF_CHECK;
+    PCRE2_SPTR text = (PCRE2_SPTR)s->text;
+    int code = PCRE2_ERROR_JIT_STACKLIMIT;
+
+    if (s->pattern->has_jit)
+        code = pcre2_jit_match(s->pattern->code, text, (size_t)s->n_bytes, (size_t)from, options,
+                               s->data, NULL);
+    if (code != PCRE2_ERROR_JIT_STACKLIMIT) return code;
+    /* the interpreter has more room */
+    return pcre2_match(s->pattern->code, text, (size_t)s->n_bytes, (size_t)from,
+                       options | PCRE2_NO_JIT, s->data, NULL);
+}
+
+static dpo_status find_regex(const subject *s, int64_t from, tokenizer_match *match)
 {
     char reason[128];
-    uint32_t options = PCRE2_NO_UTF_CHECK;
-    int code = pcre2_match(s->pattern->code, (PCRE2_SPTR)s->text, (size_t)s->n_bytes, (size_t)from,
-                           options, s->data, NULL);
+    int code = run_code(s, from);
 
-    if (code == PCRE2_ERROR_JIT_STACKLIMIT) /* the interpreter has more room */
-        code = pcre2_match(s->pattern->code, (PCRE2_SPTR)s->text, (size_t)s->n_bytes, (size_t)from,
-                           options | PCRE2_NO_JIT, s->data, NULL);
     if (code == PCRE2_ERROR_NOMATCH) return DPO_OK;
     if (code == PCRE2_ERROR_NOMEMORY) return no_memory();
     if (code < 0) {
@@ -148,10 +165,10 @@ static dpo_status find_regex(const search *s, int64_t from, tokenizer_match *mat
 }
 
 /* The first match that begins at or behind `from`; is_match is false if there is none. */
-static dpo_status find(const search *s, int64_t from, tokenizer_match *match)
+static dpo_status find(const subject *s, int64_t from, tokenizer_match *match)
 {
     *match = (tokenizer_match){0};
-    if (s->data == NULL) return find_literal(s, from, match);
+    if (s->pattern->code == NULL) return find_literal(s, from, match);
     return find_regex(s, from, match);
 }
 
@@ -163,7 +180,7 @@ static dpo_status append_match(dpo_buffer *matches, int64_t begin, int64_t end, 
 }
 
 /* An empty match right behind the last one does not count. */
-static dpo_status match_all(const search *s, dpo_buffer *matches)
+static dpo_status match_all(const subject *s, dpo_buffer *matches)
 {
     tokenizer_match match;
     int64_t from = 0;
@@ -188,39 +205,47 @@ static dpo_status match_all(const search *s, dpo_buffer *matches)
     return done < s->n_bytes ? append_match(matches, done, s->n_bytes, false) : DPO_OK;
 }
 
-dpo_status tokenizer_pattern_match(const tokenizer_pattern *pattern, const char *text,
-                                   int64_t n_bytes, dpo_buffer *matches)
+static dpo_status get_match_data(tokenizer_search *search)
 {
-    search s = {.pattern = pattern, .text = text, .n_bytes = n_bytes};
-    pcre2_general_context *memory = NULL;
-    dpo_status status;
+    pcre2_general_context *memory;
 
-    if (n_bytes == 0) return DPO_OK;
-    if (pattern->code != NULL) {
-        memory = pcre2_general_context_create(get, put, NULL);
-        if (memory != NULL) s.data = pcre2_match_data_create(1, memory);
-        if (s.data == NULL) {
-            pcre2_general_context_free(memory);
-            return no_memory();
-        }
-    }
-    status = match_all(&s, matches);
-    pcre2_match_data_free(s.data);
+    if (search->data != NULL) return DPO_OK;
+    memory = pcre2_general_context_create(get, put, NULL);
+    if (memory != NULL) search->data = pcre2_match_data_create(1, memory);
     pcre2_general_context_free(memory);
-    return status;
+    return search->data != NULL ? DPO_OK : no_memory();
+}
+
+dpo_status tokenizer_pattern_match(const tokenizer_pattern *pattern, const char *text,
+                                   int64_t n_bytes, tokenizer_search *search)
+{
+    dpo_buffer_clear(&search->matches);
+    if (n_bytes == 0) return DPO_OK;
+    if (pattern->code != NULL) DPO_TRY(get_match_data(search));
+    const subject s = {pattern, search->data, text, n_bytes};
+
+    return match_all(&s, &search->matches);
+}
+
+void tokenizer_search_destroy(tokenizer_search *search)
+{
+    pcre2_match_data_free(search->data);
+    dpo_buffer_destroy(&search->matches);
+    *search = (tokenizer_search){0};
 }
 
 dpo_status tokenizer_pattern_replace(const tokenizer_pattern *pattern, const char *content,
                                      const char *text, int64_t n_bytes, dpo_buffer *out)
 {
-    dpo_buffer matches = {0};
-    dpo_status status = tokenizer_pattern_match(pattern, text, n_bytes, &matches);
-    const tokenizer_match *match = matches.data;
+    tokenizer_search search = {0};
+    dpo_status status = tokenizer_pattern_match(pattern, text, n_bytes, &search);
+    const tokenizer_match *match = search.matches.data;
+    int64_t n = search.matches.size_bytes / (int64_t)sizeof *match;
 
-    for (int64_t i = 0; i < matches.size_bytes / (int64_t)sizeof *match && status == DPO_OK; i++)
+    for (int64_t i = 0; i < n && status == DPO_OK; i++)
         status = match[i].is_match
                      ? dpo_buffer_append_text(out, content)
                      : dpo_buffer_append(out, text + match[i].begin, match[i].end - match[i].begin);
-    dpo_buffer_destroy(&matches);
+    tokenizer_search_destroy(&search);
     return status;
 }

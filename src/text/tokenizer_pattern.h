@@ -8,7 +8,16 @@
 typedef struct {
     char *literal; /* owned, zero-terminated; NULL for a regular expression */
     void *code;    /* owned, a pcre2_code */
+    bool has_jit;  /* code runs as machine code */
 } tokenizer_pattern;
+
+/* Working memory of a search, whatever the pattern; zero-initialised. */
+typedef struct {
+    dpo_buffer matches; /* tokenizer_match: of the last tokenizer_pattern_match() */
+    void *data;         /* owned, a pcre2_match_data; NULL before the first expression */
+} tokenizer_search;
+
+void tokenizer_search_destroy(tokenizer_search *search);
 
 /* [begin, end) of a text, matched or between matches. */
 typedef struct {
@@ -28,11 +37,11 @@ DPO_MUST_CHECK dpo_status tokenizer_pattern_compile(const char *where, const cha
 
 void tokenizer_pattern_destroy(tokenizer_pattern *pattern);
 
-/* Appends tokenizer_match items that cover the UTF-8 text [n_bytes] in order; an empty text has
-   none. DPO_EDATA if the expression gives up. */
+/* Fills search->matches with tokenizer_match items that cover the UTF-8 text [n_bytes] in order; an
+   empty text has none. DPO_EDATA if the expression gives up. */
 DPO_MUST_CHECK dpo_status tokenizer_pattern_match(const tokenizer_pattern *pattern,
                                                   const char *text, int64_t n_bytes,
-                                                  dpo_buffer *matches);
+                                                  tokenizer_search *search);
 
 /* Appends the text with content in place of every match. */
 DPO_MUST_CHECK dpo_status tokenizer_pattern_replace(const tokenizer_pattern *pattern,

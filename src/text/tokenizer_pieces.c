@@ -3,27 +3,22 @@
 
 int64_t tokenizer_pieces_count(const tokenizer_pieces *pieces)
 {
-    return pieces->end.size_bytes / (int64_t)sizeof(int64_t);
+    return pieces->pieces.size_bytes / (int64_t)sizeof(tokenizer_piece);
 }
 
 const char *tokenizer_pieces_get(const tokenizer_pieces *pieces, int64_t i, int64_t *n_bytes)
 {
-    const int64_t *end = pieces->end.data;
-    int64_t begin = i > 0 ? end[i - 1] : 0;
+    const tokenizer_piece *piece = (const tokenizer_piece *)pieces->pieces.data + i;
 
-    *n_bytes = end[i] - begin;
-    return dpo_buffer_text(&pieces->text) + begin;
+    *n_bytes = piece->end - piece->begin;
+    return dpo_buffer_text(&pieces->text) + piece->begin;
 }
 
-dpo_status tokenizer_pieces_cut(tokenizer_pieces *pieces)
+dpo_status tokenizer_pieces_add(tokenizer_pieces *pieces, int64_t begin, int64_t end)
 {
-    const int64_t *end = pieces->end.data;
-    int64_t n = tokenizer_pieces_count(pieces);
-    int64_t last = n > 0 ? end[n - 1] : 0;
+    const tokenizer_piece piece = {begin, end};
 
-    if (pieces->text.size_bytes == last) return DPO_OK;
-    return dpo_buffer_append(&pieces->end, &pieces->text.size_bytes,
-                             sizeof pieces->text.size_bytes);
+    return begin < end ? dpo_buffer_append(&pieces->pieces, &piece, sizeof piece) : DPO_OK;
 }
 
 /* Whether a match (or what is between two) joins the one before it. */
@@ -41,33 +36,35 @@ static bool joins(tokenizer_behavior behavior, bool is_match, bool previous)
     }
 }
 
-dpo_status tokenizer_pieces_split(tokenizer_pieces *pieces, const char *text,
+dpo_status tokenizer_pieces_split(tokenizer_pieces *pieces, int64_t begin,
                                   const dpo_buffer *matches, tokenizer_behavior behavior)
 {
     const tokenizer_match *match = matches->data;
     int64_t n = matches->size_bytes / (int64_t)sizeof *match;
+    int64_t first = 0; /* of the piece that is growing */
 
     if (n > 0 && behavior == TOKENIZER_REMOVED && match[0].is_match &&
         tokenizer_pieces_count(pieces) == 0)
         pieces->at_start = false;
     for (int64_t i = 0; i < n; i++) {
-        if (i > 0 && !joins(behavior, match[i].is_match, match[i - 1].is_match))
-            DPO_TRY(tokenizer_pieces_cut(pieces));
-        if (behavior == TOKENIZER_REMOVED && match[i].is_match) continue;
-        DPO_TRY(
-            dpo_buffer_append(&pieces->text, text + match[i].begin, match[i].end - match[i].begin));
+        bool is_last = i + 1 == n || !joins(behavior, match[i + 1].is_match, match[i].is_match);
+        bool is_removed = behavior == TOKENIZER_REMOVED && match[i].is_match;
+
+        if (is_last && !is_removed)
+            DPO_TRY(tokenizer_pieces_add(pieces, begin + match[first].begin, begin + match[i].end));
+        if (is_last) first = i + 1;
     }
-    return tokenizer_pieces_cut(pieces);
+    return DPO_OK;
 }
 
 void tokenizer_pieces_clear(tokenizer_pieces *pieces)
 {
     dpo_buffer_clear(&pieces->text);
-    dpo_buffer_clear(&pieces->end);
+    dpo_buffer_clear(&pieces->pieces);
 }
 
 void tokenizer_pieces_destroy(tokenizer_pieces *pieces)
 {
     dpo_buffer_destroy(&pieces->text);
-    dpo_buffer_destroy(&pieces->end);
+    dpo_buffer_destroy(&pieces->pieces);
 }

@@ -4,12 +4,17 @@
 
 #include "tokenizer_pattern.h"
 
+/* [begin, end) of a text. */
+typedef struct {
+    int64_t begin;
+    int64_t end;
+} tokenizer_piece;
+
 /* A text cut into pieces.
-   Invariant: end[i] (int64_t) ascends strictly, the last one is text.size_bytes: no piece is empty.
-   */
+   Invariant: pieces (tokenizer_piece) ascend, do not overlap, and none is empty. */
 typedef struct {
     dpo_buffer text;
-    dpo_buffer end;
+    dpo_buffer pieces;
     bool at_start; /* piece 0 begins where the whole text does, seen in the normalized text */
 } tokenizer_pieces;
 
@@ -27,12 +32,12 @@ int64_t tokenizer_pieces_count(const tokenizer_pieces *pieces);
 /* Piece i, its length in n_bytes. */
 const char *tokenizer_pieces_get(const tokenizer_pieces *pieces, int64_t i, int64_t *n_bytes);
 
-/* Ends a piece behind what was appended to text since the last end; does nothing if that is
-   nothing. */
-DPO_MUST_CHECK dpo_status tokenizer_pieces_cut(tokenizer_pieces *pieces);
+/* Appends the piece [begin, end) of the text unless it is empty. */
+DPO_MUST_CHECK dpo_status tokenizer_pieces_add(tokenizer_pieces *pieces, int64_t begin,
+                                               int64_t end);
 
-/* Appends the pieces of one text, cut at the matches that cover it. */
-DPO_MUST_CHECK dpo_status tokenizer_pieces_split(tokenizer_pieces *pieces, const char *text,
+/* Appends the pieces of the text from begin on, cut at the matches that cover it. */
+DPO_MUST_CHECK dpo_status tokenizer_pieces_split(tokenizer_pieces *pieces, int64_t begin,
                                                  const dpo_buffer *matches,
                                                  tokenizer_behavior behavior);
 

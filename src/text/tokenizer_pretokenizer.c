@@ -13,11 +13,13 @@ typedef enum { PREPEND_NEVER, PREPEND_FIRST, PREPEND_ALWAYS } prepend_scheme;
 
 /* One pre-tokenizer; which members count depends on run. */
 typedef struct step {
-    /* Appends what becomes of one piece [n_bytes > 0]; at_start: it begins where the whole text
-       does. */
-    dpo_status (*run)(const struct step *step, const char *text, int64_t n_bytes, bool at_start,
-                      tokenizer_pieces *out);
-    tokenizer_pattern pattern; /* Split; ByteLevel; Metaspace: the replacement character */
+    /* Appends the pieces that one piece [n_bytes > 0] becomes. makes_text: they are of the text that
+       is appended to out->text; else of the old one, in which the piece begins at `begin`. at_start:
+       it begins where the whole text does. */
+    dpo_status (*run)(const struct step *step, const char *text, tokenizer_piece piece,
+                      bool at_start, tokenizer_split_scratch *scratch, tokenizer_pieces *out);
+    bool makes_text;
+    tokenizer_pattern pattern; /* Split; Metaspace: the replacement character */
     tokenizer_behavior behavior;
     prepend_scheme prepend; /* Metaspace */
     bool use_pattern;       /* ByteLevel, Metaspace */
@@ -26,76 +28,88 @@ typedef struct step {
     bool invert;            /* Split: what lies between the matches counts as matched */
 } step;
 
-static dpo_status run_split(const step *s, const char *text, int64_t n_bytes, bool at_start,
-                            tokenizer_pieces *out)
+static dpo_status run_split(const step *s, const char *text, tokenizer_piece piece, bool at_start,
+                            tokenizer_split_scratch *scratch, tokenizer_pieces *out)
 {
-    dpo_buffer matches = {0};
-    dpo_status status = tokenizer_pattern_match(&s->pattern, text, n_bytes, &matches);
-    tokenizer_match *match = matches.data;
+    dpo_buffer *matches = &scratch->search.matches;
 
     (void)at_start;
-    for (int64_t i = 0; i < matches.size_bytes / (int64_t)sizeof *match && s->invert; i++)
+    DPO_TRY(tokenizer_pattern_match(&s->pattern, text + piece.begin, piece.end - piece.begin,
+                                    &scratch->search));
+    tokenizer_match *match = matches->data;
+
+    for (int64_t i = 0; i < matches->size_bytes / (int64_t)sizeof *match && s->invert; i++)
         match[i].is_match = !match[i].is_match;
-    if (status == DPO_OK) status = tokenizer_pieces_split(out, text, &matches, s->behavior);
-    dpo_buffer_destroy(&matches);
-    return status;
+    return tokenizer_pieces_split(out, piece.begin, matches, s->behavior);
 }
 
-static dpo_status run_digits(const step *s, const char *text, int64_t n_bytes, bool at_start,
-                             tokenizer_pieces *out)
+/* Most texts are ASCII. */
+static bool is_digit_at(const char *text, int64_t n_bytes, int64_t *length)
 {
+    *length = 1;
+    if ((unsigned char)*text < 0x80) return *text >= '0' && *text <= '9';
+    return tokenizer_is_numeric(tokenizer_char_at(text, n_bytes, length));
+}
+
+static dpo_status run_digits(const step *s, const char *text, tokenizer_piece piece, bool at_start,
+                             tokenizer_split_scratch *scratch, tokenizer_pieces *out)
+{
+    int64_t begin = piece.begin;
     bool was_digit = false;
     int64_t length;
 
     (void)at_start;
-    for (int64_t at = 0; at < n_bytes; at += length) {
-        bool is_digit = tokenizer_is_numeric(tokenizer_char_at(text + at, n_bytes - at, &length));
+    (void)scratch;
+    for (int64_t at = piece.begin; at < piece.end; at += length) {
+        bool is_digit = is_digit_at(text + at, piece.end - at, &length);
 
-        if (is_digit != was_digit || (is_digit && s->individual_digits))
-            DPO_TRY(tokenizer_pieces_cut(out));
-        DPO_TRY(dpo_buffer_append(&out->text, text + at, length));
+        if (is_digit != was_digit || (is_digit && s->individual_digits)) {
+            DPO_TRY(tokenizer_pieces_add(out, begin, at));
+            begin = at;
+        }
         was_digit = is_digit;
     }
-    return tokenizer_pieces_cut(out);
+    return tokenizer_pieces_add(out, begin, piece.end);
 }
 
-static dpo_status append_byte_level(const char *bytes, int64_t n_bytes, tokenizer_pieces *out)
+/* Bytes that the alphabet makes of one byte at most. */
+enum { MOST_OF_A_BYTE = 2 };
+
+static dpo_status append_byte_level(const step *s, const char *bytes, int64_t n_bytes,
+                                    tokenizer_pieces *out)
 {
-    for (int64_t i = 0; i < n_bytes; i++)
-        DPO_TRY(tokenizer_append_char(&out->text, tokenizer_char_of_byte((unsigned char)bytes[i])));
-    return tokenizer_pieces_cut(out);
+    int64_t begin = out->text.size_bytes;
+
+    DPO_TRY(dpo_buffer_append(&out->text, NULL, MOST_OF_A_BYTE * n_bytes));
+    char *to = out->text.data;
+    int64_t end = begin;
+
+    for (int64_t at = 0; at < n_bytes;) {
+        int64_t n = s->use_pattern ? tokenizer_byte_level_word(bytes + at, n_bytes - at) : n_bytes;
+        int64_t first = end;
+
+        for (int64_t i = 0; i < n; i++)
+            end += tokenizer_put_byte((unsigned char)bytes[at + i], to + end);
+        DPO_TRY(tokenizer_pieces_add(out, first, end));
+        at += n;
+    }
+    tokenizer_shrink(&out->text, end);
+    return DPO_OK;
 }
 
-static dpo_status split_byte_level(const step *s, const char *text, int64_t n_bytes,
-                                   tokenizer_pieces *out)
-{
-    dpo_buffer matches = {0};
-    dpo_status status;
-
-    if (!s->use_pattern) return append_byte_level(text, n_bytes, out);
-    status = tokenizer_pattern_match(&s->pattern, text, n_bytes, &matches);
-    const tokenizer_match *match = matches.data;
-
-    for (int64_t i = 0; i < matches.size_bytes / (int64_t)sizeof *match && status == DPO_OK; i++)
-        status = append_byte_level(text + match[i].begin, match[i].end - match[i].begin, out);
-    dpo_buffer_destroy(&matches);
-    return status;
-}
-
-static dpo_status run_byte_level(const step *s, const char *text, int64_t n_bytes, bool at_start,
+static dpo_status run_byte_level(const step *s, const char *text, tokenizer_piece piece,
+                                 bool at_start, tokenizer_split_scratch *scratch,
                                  tokenizer_pieces *out)
 {
-    dpo_buffer prefixed = {0};
-    dpo_status status;
+    int64_t n_bytes = piece.end - piece.begin;
 
     (void)at_start;
-    if (!s->prefix_space || text[0] == ' ') return split_byte_level(s, text, n_bytes, out);
-    status = dpo_buffer_append_text(&prefixed, " ");
-    if (status == DPO_OK) status = dpo_buffer_append(&prefixed, text, n_bytes);
-    if (status == DPO_OK)
-        status = split_byte_level(s, dpo_buffer_text(&prefixed), prefixed.size_bytes, out);
-    dpo_buffer_destroy(&prefixed);
-    return status;
+    text += piece.begin;
+    if (!s->prefix_space || text[0] == ' ') return append_byte_level(s, text, n_bytes, out);
+    dpo_buffer_clear(&scratch->text);
+    DPO_TRY(dpo_buffer_append_text(&scratch->text, " "));
+    DPO_TRY(dpo_buffer_append(&scratch->text, text, n_bytes));
+    return append_byte_level(s, dpo_buffer_text(&scratch->text), scratch->text.size_bytes, out);
 }
 
 /* The text with the replacement character for every space, and one in front where the scheme says
@@ -116,20 +130,17 @@ static dpo_status replace_spaces(const step *s, const char *text, int64_t n_byte
     return DPO_OK;
 }
 
-static dpo_status run_metaspace(const step *s, const char *text, int64_t n_bytes, bool at_start,
+static dpo_status run_metaspace(const step *s, const char *text, tokenizer_piece piece,
+                                bool at_start, tokenizer_split_scratch *scratch,
                                 tokenizer_pieces *out)
 {
-    dpo_buffer replaced = {0};
-    dpo_status status = replace_spaces(s, text, n_bytes, at_start, &replaced);
+    int64_t begin = out->text.size_bytes;
 
-    if (status == DPO_OK && s->use_pattern) {
-        status = run_split(s, dpo_buffer_text(&replaced), replaced.size_bytes, at_start, out);
-    } else if (status == DPO_OK) {
-        status = dpo_buffer_append(&out->text, replaced.data, replaced.size_bytes);
-        if (status == DPO_OK) status = tokenizer_pieces_cut(out);
-    }
-    dpo_buffer_destroy(&replaced);
-    return status;
+    DPO_TRY(replace_spaces(s, text + piece.begin, piece.end - piece.begin, at_start, &out->text));
+    tokenizer_piece made = {begin, out->text.size_bytes};
+
+    if (!s->use_pattern) return tokenizer_pieces_add(out, made.begin, made.end);
+    return run_split(s, dpo_buffer_text(&out->text), made, at_start, scratch, out);
 }
 
 /* Takes over what the step owns. */
@@ -142,17 +153,12 @@ static dpo_status append_step(void *list, step *s)
     return status;
 }
 
-/* Radford et al. 2019, code of GPT-2. */
-static const char byte_level_pattern[] =
-    "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
-
 static dpo_status load_byte_level(const char *where, const dpo_json *node, void *list)
 {
-    step s = {.run = run_byte_level, .use_pattern = true, .prefix_space = true};
+    step s = {.run = run_byte_level, .makes_text = true, .use_pattern = true, .prefix_space = true};
 
     DPO_TRY(dpo_json_maybe_bool(node, where, "use_regex", &s.use_pattern));
     DPO_TRY(dpo_json_maybe_bool(node, where, "add_prefix_space", &s.prefix_space));
-    if (s.use_pattern) DPO_TRY(tokenizer_pattern_compile(where, byte_level_pattern, &s.pattern));
     return append_step(list, &s);
 }
 
@@ -211,7 +217,10 @@ static dpo_status load_prepend_scheme(const char *where, const dpo_json *node,
 
 static dpo_status load_metaspace(const char *where, const dpo_json *node, void *list)
 {
-    step s = {.run = run_metaspace, .behavior = TOKENIZER_MERGED_WITH_NEXT, .use_pattern = true};
+    step s = {.run = run_metaspace,
+              .makes_text = true,
+              .behavior = TOKENIZER_MERGED_WITH_NEXT,
+              .use_pattern = true};
     const char *replacement;
 
     DPO_TRY(tokenizer_get_char(node, where, "replacement", &replacement));
@@ -251,38 +260,45 @@ void tokenizer_pretokenizers_destroy(tokenizer_pretokenizers *pretokenizers)
     dpo_buffer_destroy(&pretokenizers->steps);
 }
 
-static dpo_status run(const step *s, const tokenizer_pieces *pieces, tokenizer_pieces *out)
+static void swap(dpo_buffer *a, dpo_buffer *b)
 {
-    out->at_start = pieces->at_start;
-    for (int64_t i = 0; i < tokenizer_pieces_count(pieces); i++) {
-        int64_t n_bytes;
-        const char *text = tokenizer_pieces_get(pieces, i, &n_bytes);
-
-        DPO_TRY(s->run(s, text, n_bytes, i == 0 && pieces->at_start, out));
-    }
-    return DPO_OK;
-}
-
-static void swap(tokenizer_pieces *a, tokenizer_pieces *b)
-{
-    tokenizer_pieces c = *a;
+    dpo_buffer c = *a;
 
     *a = *b;
     *b = c;
 }
 
+/* Replaces the pieces by what a step makes of them. */
+static dpo_status run(const step *s, tokenizer_split_scratch *scratch, tokenizer_pieces *pieces)
+{
+    tokenizer_pieces *next = &scratch->next;
+    const tokenizer_piece *piece = pieces->pieces.data;
+    const char *text = dpo_buffer_text(&pieces->text);
+    int64_t n = tokenizer_pieces_count(pieces);
+
+    tokenizer_pieces_clear(next);
+    next->at_start = pieces->at_start;
+    for (int64_t i = 0; i < n; i++)
+        DPO_TRY(s->run(s, text, piece[i], i == 0 && pieces->at_start, scratch, next));
+    swap(&pieces->pieces, &next->pieces);
+    if (s->makes_text) swap(&pieces->text, &next->text);
+    pieces->at_start = next->at_start;
+    return DPO_OK;
+}
+
 dpo_status tokenizer_pretokenize(const tokenizer_pretokenizers *pretokenizers,
-                                 tokenizer_pieces *pieces)
+                                 tokenizer_split_scratch *scratch, tokenizer_pieces *pieces)
 {
     const step *s = pretokenizers->steps.data;
-    tokenizer_pieces next = {0};
-    dpo_status status = DPO_OK;
 
-    for (int64_t i = 0; i < count(pretokenizers) && status == DPO_OK; i++) {
-        tokenizer_pieces_clear(&next);
-        status = run(&s[i], pieces, &next);
-        swap(pieces, &next);
-    }
-    tokenizer_pieces_destroy(&next);
-    return status;
+    for (int64_t i = 0; i < count(pretokenizers); i++)
+        DPO_TRY(run(&s[i], scratch, pieces));
+    return DPO_OK;
+}
+
+void tokenizer_split_scratch_destroy(tokenizer_split_scratch *scratch)
+{
+    tokenizer_search_destroy(&scratch->search);
+    dpo_buffer_destroy(&scratch->text);
+    tokenizer_pieces_destroy(&scratch->next);
 }

@@ -15,8 +15,18 @@ DPO_MUST_CHECK dpo_status tokenizer_pretokenizers_load(const char *where, const 
                                                        tokenizer_pretokenizers *pretokenizers);
 void tokenizer_pretokenizers_destroy(tokenizer_pretokenizers *pretokenizers);
 
+/* Working memory of tokenizer_pretokenize(); zero-initialised. */
+typedef struct {
+    tokenizer_search search;
+    dpo_buffer text;
+    tokenizer_pieces next;
+} tokenizer_split_scratch;
+
+void tokenizer_split_scratch_destroy(tokenizer_split_scratch *scratch);
+
 /* Cuts the pieces further; they are changed on error too. */
 DPO_MUST_CHECK dpo_status tokenizer_pretokenize(const tokenizer_pretokenizers *pretokenizers,
+                                                tokenizer_split_scratch *scratch,
                                                 tokenizer_pieces *pieces);
 
 #endif

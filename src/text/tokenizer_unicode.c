@@ -38,6 +38,25 @@ bool tokenizer_is_numeric(int32_t c)
            category == UTF8PROC_CATEGORY_NO;
 }
 
+tokenizer_class tokenizer_class_of(int32_t c)
+{
+    if (tokenizer_is_space(c)) return TOKENIZER_SPACE;
+    switch (utf8proc_category(c)) {
+    case UTF8PROC_CATEGORY_LU:
+    case UTF8PROC_CATEGORY_LL:
+    case UTF8PROC_CATEGORY_LT:
+    case UTF8PROC_CATEGORY_LM:
+    case UTF8PROC_CATEGORY_LO:
+        return TOKENIZER_LETTER;
+    case UTF8PROC_CATEGORY_ND:
+    case UTF8PROC_CATEGORY_NL:
+    case UTF8PROC_CATEGORY_NO:
+        return TOKENIZER_NUMBER;
+    default:
+        return TOKENIZER_OTHER;
+    }
+}
+
 /* Symbols that are Alphabetic: circled, squared and negative letters. */
 static bool is_enclosed_letter(int32_t c)
 {
@@ -70,6 +89,13 @@ dpo_status tokenizer_append_char(dpo_buffer *out, int32_t c)
     utf8proc_uint8_t bytes[4];
 
     return dpo_buffer_append(out, bytes, utf8proc_encode_char(c, bytes));
+}
+
+void tokenizer_shrink(dpo_buffer *buffer, int64_t size_bytes)
+{
+    if (buffer->data == NULL) return;
+    buffer->size_bytes = size_bytes;
+    ((char *)buffer->data)[size_bytes] = '\0';
 }
 
 /* Whether a byte may follow a lead byte as the second of a character (Unicode 15, table 3-7). */

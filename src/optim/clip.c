@@ -4,33 +4,33 @@
 #include <math.h>
 
 #include "dpo/comm/collective.h"
+#include "pieces.h"
 
-/*
- * Independent sums, so that the compiler may keep them in vector registers without changing the
- * order.
- */
-enum { LANES = 16 };
-
-double dpo_clip_sum_of_squares(int64_t n, const float *gradient)
+void dpo_clip_add_squares(const dpo_parameters *parameters, const dpo_shard *shard,
+                          const float *gradients, dpo_exact_sum *sum)
 {
-    double lane[LANES] = {0};
-    double sum = 0.0;
-    int64_t i = 0;
+    int64_t first = 0;
 
-    for (; i + LANES <= n; i += LANES)
-        for (int j = 0; j < LANES; j++)
-            lane[j] += (double)gradient[i + j] * (double)gradient[i + j];
-    for (; i < n; i++)
-        sum += (double)gradient[i] * (double)gradient[i];
-    for (int j = 0; j < LANES; j++)
-        sum += lane[j];
-    return sum;
+    for (int64_t i = 0; i < shard->n_ranges; i++) {
+        dpo_range range = shard->range[i];
+
+        while (dpo_range_of_row(&parameters->row[first]).end <= range.begin)
+            first++;
+        for (int64_t r = first; r < parameters->n_rows && parameters->row[r].offset < range.end;
+             r++) {
+            dpo_range counted = dpo_range_intersect(range, dpo_counted_of_row(&parameters->row[r]));
+
+            dpo_add_squares(counted, gradients + counted.begin, sum);
+        }
+    }
 }
 
-double dpo_clip_norm(const dpo_grid *grid, dpo_axis axis, double sum_of_squares)
+double dpo_clip_norm(const dpo_grid *grid, const dpo_exact_sum *sum)
 {
-    dpo_sum_f64(grid, axis, 1, &sum_of_squares);
-    return sqrt(sum_of_squares);
+    dpo_exact_sum whole = *sum;
+
+    dpo_sum_i64(grid, DPO_WORLD, DPO_EXACT_SUM_LIMBS, whole.limb);
+    return sqrt(dpo_exact_sum_value(&whole));
 }
 
 double dpo_clip_coefficient(double norm, double clip)

@@ -6,10 +6,12 @@
 static dpo_schedule schedule_of(const char *name, double lr, double warmup, int64_t n_steps)
 {
     const dpo_schedule_kind *kind;
+    const dpo_schedule_options options = {
+        .lr = lr, .warmup = warmup, .power = 2.0, .decay = 0.3, .n_steps = n_steps};
     dpo_schedule schedule;
 
     ASSERT_OK(dpo_schedule_find(name, &kind));
-    ASSERT_OK(dpo_schedule_make(kind, lr, 0.0, warmup, n_steps, &schedule));
+    ASSERT_OK(dpo_schedule_make(kind, &options, &schedule));
     return schedule;
 }
 
@@ -25,15 +27,23 @@ static void check_case(const dpo_json *golden)
 {
     const dpo_schedule_kind *kind;
     dpo_schedule schedule;
+    const dpo_schedule_options options = {.lr = number_of(golden, "lr"),
+                                          .min_lr = number_of(golden, "min_lr"),
+                                          .warmup = number_of(golden, "warmup"),
+                                          .power = number_of(golden, "power"),
+                                          .decay = number_of(golden, "decay"),
+                                          .decay_type = (int)number_of(golden, "decay_type"),
+                                          .timescale = (int64_t)number_of(golden, "timescale"),
+                                          .n_steps =
+                                              dpo_json_count(dpo_json_find(golden, "rates"))};
     const dpo_json *rates = dpo_json_find(golden, "rates");
     int64_t step = 0;
-    double lr = number_of(golden, "lr");
 
     ASSERT_OK(dpo_schedule_find(dpo_json_text(dpo_json_find(golden, "name")), &kind));
-    ASSERT_OK(dpo_schedule_make(kind, lr, number_of(golden, "min_lr"), number_of(golden, "warmup"),
-                                dpo_json_count(rates), &schedule));
+    ASSERT_OK(dpo_schedule_make(kind, &options, &schedule));
     for (const dpo_json *rate = dpo_json_first(rates); rate; rate = dpo_json_next(rate))
-        ASSERT_CLOSE(dpo_schedule_rate(&schedule, step++), dpo_json_number(rate), 1e-15 * lr);
+        ASSERT_CLOSE(dpo_schedule_rate(&schedule, step++), dpo_json_number(rate),
+                     1e-15 * options.lr);
 }
 
 static void rates_are_those_of_transformers(void **state)
@@ -97,28 +107,30 @@ static void wrong_numbers_are_refused_by_name(void **state)
     (void)state;
     static const struct {
         const char *name;
-        double lr, min_lr, warmup;
+        dpo_schedule_options options;
         const char *part;
     } cases[] = {
-        {"linear", -1.0, 0.0, 0.0, "optimizer.lr: -1"},
-        {"linear", (double)NAN, 0.0, 0.0, "optimizer.lr"},
-        {"linear", 1.0, 0.1, 0.0, "schedule.min_lr: given, but linear does not use it"},
-        {"cosine", 1.0, 2.0, 0.0, "schedule.min_lr: 2"},
-        {"cosine", 1.0, -0.5, 0.0, "schedule.min_lr"},
-        {"constant", 1.0, 0.0, 1.5, "schedule.warmup: 1.5"},
-        {"constant", 1.0, 0.0, -1.0, "schedule.warmup: -1"},
-        {"constant", 1.0, 0.0, (double)NAN, "schedule.warmup"},
-        {"constant", 1.0, 0.0, 1e300, "schedule.warmup"},
+        {"linear", {.lr = -1.0}, "optimizer.lr: -1"},
+        {"linear", {.lr = (double)NAN}, "optimizer.lr"},
+        {"cosine", {.lr = 1.0, .min_lr = 2.0}, "schedule.min_lr: 2"},
+        {"cosine", {.lr = 1.0, .min_lr = -0.5}, "schedule.min_lr"},
+        {"constant", {.lr = 1.0, .warmup = 1.5}, "schedule.warmup: 1.5"},
+        {"constant", {.lr = 1.0, .warmup = -1.0}, "schedule.warmup: -1"},
+        {"constant", {.lr = 1.0, .warmup = (double)NAN}, "schedule.warmup"},
+        {"constant", {.lr = 1.0, .warmup = 1e300}, "schedule.warmup"},
+        {"polynomial", {.lr = 1.0, .power = 0.0}, "schedule.power: 0"},
+        {"warmup_stable_decay", {.lr = 1.0, .decay = 0.0}, "schedule.decay: 0"},
+        {"warmup_stable_decay", {.lr = 1.0, .decay = 2.5}, "schedule.decay: 2.5"},
     };
 
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         const dpo_schedule_kind *kind;
+        dpo_schedule_options options = cases[i].options;
         dpo_schedule schedule;
 
+        options.n_steps = 10;
         ASSERT_OK(dpo_schedule_find(cases[i].name, &kind));
-        ASSERT_FAILS(
-            dpo_schedule_make(kind, cases[i].lr, cases[i].min_lr, cases[i].warmup, 10, &schedule),
-            DPO_EUSAGE, cases[i].part);
+        ASSERT_FAILS(dpo_schedule_make(kind, &options, &schedule), DPO_EUSAGE, cases[i].part);
     }
 }
 
@@ -129,7 +141,7 @@ static void an_unknown_name_is_refused_with_the_nearest(void **state)
 
     ASSERT_FAILS(dpo_schedule_find("cosin", &kind), DPO_EUSAGE, "did you mean \"cosine\"");
     assert_null(kind);
-    ASSERT_FAILS(dpo_schedule_find("polynomial", &kind), DPO_EUSAGE, "known are: constant");
+    ASSERT_FAILS(dpo_schedule_find("step", &kind), DPO_EUSAGE, "known are: constant");
 }
 
 int main(void)

@@ -6,36 +6,43 @@
  * \file
  * Clipping by the global norm, as torch.nn.utils.clip_grad_norm_.
  *
- * The gradient lies in slices on the data-parallel ranks. Each sums the squares of its slice; the
- * sums are added over the ranks in rank order:
+ * The summed gradient lies in shards on the data-parallel ranks, and tensor-parallel ranks hold different parts
+ * of it (or the same: then one of them counts it). Squares are added in f64 inside blocks of
+ * DPO_SHARD_BLOCK items, and blocks exactly, over all ranks:
  *
  *     norm = sqrt(sum of squares),    coefficient = min(1, clip / (norm + 1e-6))
+ *
+ * so that the norm has the same bits for every number of data-parallel ranks.
  */
 
 #include <stdint.h>
 
+#include "dpo/base/exact_sum.h"
+#include "dpo/base/shard.h"
 #include "dpo/comm/grid.h"
+#include "dpo/model/parameters.h"
 
 /**
- * Sum of squares in f64 in an order that depends on n only.
+ * Adds the squares of what this rank counts of a gradient.
  *
  * \local
- * \param[in] n         >= 0.
- * \param[in] gradient  f32 [n].
- * \return The sum; NaN or infinite if an item is.
+ * \param[in]     parameters  The tensors of the flat vector.
+ * \param[in]     shard       Parts of the flat vector; others are not read.
+ * \param[in]     gradients   f32 [n_elements] flat.
+ * \param[in,out] sum         Of squares; NaN or infinite if an item is.
  */
-double dpo_clip_sum_of_squares(int64_t n, const float *gradient);
+void dpo_clip_add_squares(const dpo_parameters *parameters, const dpo_shard *shard,
+                          const float *gradients, dpo_exact_sum *sum);
 
 /**
- * Norm of a vector that lies in slices.
+ * Norm of the whole gradient.
  *
- * \collective{the axis}
- * \param[in] grid            The grid.
- * \param[in] axis            Ranks whose slices together are the vector, each item once.
- * \param[in] sum_of_squares  Of this rank's slice.
- * \return The norm, the same bits on every rank of the axis.
+ * \collective{all ranks of the grid}
+ * \param[in] grid  The grid.
+ * \param[in] sum   Squares that this rank counts.
+ * \return The norm, the same bits on every rank.
  */
-double dpo_clip_norm(const dpo_grid *grid, dpo_axis axis, double sum_of_squares);
+double dpo_clip_norm(const dpo_grid *grid, const dpo_exact_sum *sum);
 
 /**
  * What the gradient is multiplied by.

@@ -18,6 +18,7 @@ static inline void add_tensor(dpo_parameters *parameters, const char *name, int6
     row->dims[1] = columns == 0 ? 1 : columns;
     row->offset = parameters->n_elements;
     row->count = row->dims[0] * row->dims[1];
+    row->held = row->counted = (dpo_range){0, rows};
     row->decays = decays;
     parameters->n_elements += row->count;
 }

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -39,6 +40,13 @@ static dpo_status fill_field(const dpo_field *field, const dpo_json *value, void
     return DPO_OK;
 }
 
+/* A number that is absent is NaN; all else is zero as the caller made it. */
+static void leave_absent(const dpo_field *field, void *member)
+{
+    if (field->type == DPO_FIELD_REAL) *(double *)member = (double)NAN;
+    if (field->type == DPO_FIELD_PAIR) ((double *)member)[0] = ((double *)member)[1] = (double)NAN;
+}
+
 dpo_status dpo_config_fill(const dpo_config *config, void *values)
 {
     for (int i = 0; i < config->n_fields; i++) {
@@ -55,6 +63,8 @@ dpo_status dpo_config_fill(const dpo_config *config, void *values)
 
             dpo_json_destroy(&initial);
             DPO_TRY(status);
+        } else {
+            leave_absent(field, member);
         }
     }
     return DPO_OK;
@@ -77,6 +87,7 @@ static dpo_status put_pair(dpo_json *group, const char *key, const double *pair)
 {
     dpo_json *list;
 
+    if (isnan(pair[0])) return dpo_json_put_null(group, key);
     DPO_TRY(dpo_json_new_array(&list));
     dpo_status status = dpo_json_put_number(list, NULL, pair[0]);
 
@@ -84,6 +95,11 @@ static dpo_status put_pair(dpo_json *group, const char *key, const double *pair)
     if (status == DPO_OK) return dpo_json_put_node(group, key, &list);
     dpo_json_destroy(&list);
     return status;
+}
+
+static dpo_status put_real(dpo_json *group, const char *key, double value)
+{
+    return isnan(value) ? dpo_json_put_null(group, key) : dpo_json_put_number(group, key, value);
 }
 
 static dpo_status put_json(dpo_json *group, const char *key, const dpo_json *value)
@@ -106,7 +122,7 @@ static dpo_status put_field(const dpo_field *field, const void *member, dpo_json
     case DPO_FIELD_INT:
         return dpo_json_put_int(group, key, *(const int64_t *)member);
     case DPO_FIELD_REAL:
-        return dpo_json_put_number(group, key, *(const double *)member);
+        return put_real(group, key, *(const double *)member);
     case DPO_FIELD_TEXT:
         text = *(char *const *)member;
         return text != NULL ? dpo_json_put_text(group, key, text) : dpo_json_put_null(group, key);

@@ -18,7 +18,8 @@ void dpo_clip_add_squares(const dpo_parameters *parameters, const dpo_shard *sha
             first++;
         for (int64_t r = first; r < parameters->n_rows && parameters->row[r].offset < range.end;
              r++) {
-            dpo_range counted = dpo_range_intersect(range, dpo_counted_of_row(&parameters->row[r]));
+            dpo_range counted =
+                dpo_range_intersect(range, dpo_parameter_counted(&parameters->row[r]));
 
             dpo_add_squares(counted, gradients + counted.begin, sum);
         }

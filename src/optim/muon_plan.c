@@ -80,47 +80,59 @@ int64_t dpo_muon_matrix_of(const dpo_muon *muon, int64_t round, int rank)
     return place < muon->n_matrices ? muon->matrix[place] : -1;
 }
 
-/* Calls of add fill the list, or count its length if it is NULL. */
+/* Visits fill the list, or count its length if it is NULL. */
 typedef struct {
     dpo_muon_local_run *list;
     int64_t n;
-    dpo_muon_local_run next; /* of the matrix at hand */
+    dpo_muon_local_run next; /* of the piece at hand */
+    int64_t piece_begin;     /* of the piece, in the flat vector */
+    int64_t piece_state;     /* of the piece, in the momentum */
 } run_list;
 
-static void add_run(run_list *runs, const dpo_parameter *row, dpo_range part, int64_t state,
-                    bool counted)
+static dpo_status add_run(void *context, int64_t row, int64_t global_begin, int64_t count,
+                          int64_t local_begin)
 {
+    run_list *runs = context;
     dpo_muon_local_run *run = &runs->next;
 
-    if (dpo_range_length(part) == 0) return;
-    run->flat = part.begin;
-    run->state = state;
-    run->run.begin = part.begin - row->offset;
-    run->run.count = dpo_range_length(part);
-    run->run.counted = counted;
+    (void)row;
+    run->flat = local_begin;
+    run->state = runs->piece_state + (local_begin - runs->piece_begin);
+    run->run.begin = global_begin;
+    run->run.count = count;
     if (runs->list != NULL) runs->list[runs->n] = *run;
     runs->n++;
+    return DPO_OK;
 }
 
 /* The parts of a piece before, in and behind what this rank counts. */
-static void add_piece(run_list *runs, const dpo_parameter *row, dpo_range range, int64_t state)
+static void add_piece(const dpo_parameters *parameters, const dpo_piece *piece, run_list *runs)
 {
-    dpo_range counted = dpo_range_intersect(range, dpo_counted_of_row(row));
+    dpo_range counted =
+        dpo_range_intersect(piece->range, dpo_parameter_counted(&parameters->row[piece->row]));
+    const dpo_range parts[] = {
+        {piece->range.begin, counted.begin}, counted, {counted.end, piece->range.end}};
 
-    add_run(runs, row, (dpo_range){range.begin, counted.begin}, state, false);
-    add_run(runs, row, counted, state + counted.begin - range.begin, true);
-    add_run(runs, row, (dpo_range){counted.end, range.end}, state + counted.end - range.begin,
-            false);
+    runs->piece_begin = piece->range.begin;
+    for (int i = 0; i < 3; i++) {
+        runs->next.run.counted = i == 1;
+        dpo_status status =
+            dpo_parameters_for_each_run(parameters, parts[i], DPO_HELD, add_run, runs);
+
+        DPO_ASSERT(status == DPO_OK);
+        (void)status;
+    }
 }
 
 static void add_matrix(const dpo_optimizer *optimizer, run_list *runs)
 {
     const dpo_piece_list *pieces = &optimizer->pieces;
 
-    for (int64_t i = 0; i < pieces->n; i++)
-        if (pieces->piece[i].row == runs->next.row)
-            add_piece(runs, &optimizer->parameters->row[runs->next.row], pieces->piece[i].range,
-                      optimizer->state_offset[0][i]);
+    for (int64_t i = 0; i < pieces->n; i++) {
+        if (pieces->piece[i].row != runs->next.row) continue;
+        runs->piece_state = optimizer->state_offset[0][i];
+        add_piece(optimizer->parameters, &pieces->piece[i], runs);
+    }
 }
 
 /* begin may be NULL. */

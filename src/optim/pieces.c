@@ -8,11 +8,6 @@ dpo_range dpo_range_of_row(const dpo_parameter *row)
     return (dpo_range){row->offset, row->offset + row->count};
 }
 
-dpo_range dpo_counted_of_row(const dpo_parameter *row)
-{
-    return dpo_range_of_row(row);
-}
-
 /* Calls of add see the pieces in order; returns how many there are. */
 static int64_t walk(const dpo_parameters *parameters, const dpo_shard *shard, dpo_piece *piece)
 {

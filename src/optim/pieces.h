@@ -26,9 +26,6 @@ void dpo_pieces_destroy(dpo_piece_list *list);
 /* Items of a tensor, as a range of the flat vector. */
 dpo_range dpo_range_of_row(const dpo_parameter *row);
 
-/* Items of a tensor that this rank counts when something is summed over tensor-parallel ranks. */
-dpo_range dpo_counted_of_row(const dpo_parameter *row);
-
 /*
  * Adds the squares of values, the items of a range of the flat vector, block by block: a block ends at
  * multiples of DPO_SHARD_BLOCK of the flat vector. So the terms are the same for every division of

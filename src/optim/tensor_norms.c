@@ -37,7 +37,7 @@ void dpo_tensor_norms_begin(dpo_tensor_norms *norms)
 void dpo_tensor_norms_add(dpo_tensor_norms *norms, const dpo_parameters *parameters, int64_t row,
                           int which, dpo_range range, const float *values)
 {
-    dpo_range counted = dpo_range_intersect(range, dpo_counted_of_row(&parameters->row[row]));
+    dpo_range counted = dpo_range_intersect(range, dpo_parameter_counted(&parameters->row[row]));
 
     dpo_add_squares(counted, values + (counted.begin - range.begin), &norms->sum[2 * row + which]);
 }

@@ -2,49 +2,14 @@
 #include "dpo/train/checkpoint.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "checkpoint_tensors.h"
 #include "dpo/base/memory.h"
 #include "dpo/comm/collective.h"
-#include "dpo/store/h5file.h"
 #include "dpo/store/publish.h"
-
-/* The three tensors of a parameter, in the order of their datasets. */
-static const char *const prefixes[] = {"weights/", "optimizer/m/", "optimizer/v/"};
-
-enum { N_PREFIXES = 3, MAX_NAME = DPO_PARAMETER_NAME_BYTES + 16 };
-
-typedef struct {
-    char (*names)[MAX_NAME];  /* owned */
-    dpo_h5_dataset *datasets; /* owned; parameter i of prefix p is number p * n_rows + i */
-    int64_t n_datasets;
-} tensor_table;
-
-static void table_destroy(tensor_table *table)
-{
-    dpo_free(table->names);
-    dpo_free(table->datasets);
-    *table = (tensor_table){0};
-}
-
-static dpo_status table_create(const dpo_parameters *parameters, tensor_table *table)
-{
-    *table = (tensor_table){.n_datasets = N_PREFIXES * parameters->n_rows};
-    DPO_TRY(DPO_NEW(table->names, table->n_datasets));
-    DPO_TRY(DPO_NEW(table->datasets, table->n_datasets));
-    for (int64_t d = 0; d < table->n_datasets; d++) {
-        const dpo_parameter *row = &parameters->row[d % parameters->n_rows];
-
-        (void)snprintf(table->names[d], MAX_NAME, "%s%s", prefixes[d / parameters->n_rows],
-                       row->name);
-        table->datasets[d] = (dpo_h5_dataset){.name = table->names[d],
-                                              .type = DPO_H5_F32,
-                                              .n_dims = row->n_dims,
-                                              .dims = {row->dims[0], row->dims[1]}};
-    }
-    return DPO_OK;
-}
 
 static dpo_status put_digest(dpo_json *object, const char *key, dpo_digest digest)
 {
@@ -52,6 +17,25 @@ static dpo_status put_digest(dpo_json *object, const char *key, dpo_digest diges
 
     dpo_digest_to_hex(digest, hex);
     return dpo_json_put_text(object, key, hex);
+}
+
+/* In hexadecimal, so that every bit comes back. */
+static dpo_status put_exact(dpo_json *object, const char *key, double value)
+{
+    char text[32];
+
+    (void)snprintf(text, sizeof text, "%a", value);
+    return dpo_json_put_text(object, key, text);
+}
+
+static dpo_status get_exact(const dpo_json *object, const char *where, const char *key,
+                            double *value)
+{
+    const char *text;
+
+    DPO_TRY(dpo_json_get_text(object, where, key, &text));
+    *value = strtod(text, NULL);
+    return DPO_OK;
 }
 
 static dpo_status state_to_json(const dpo_checkpoint_state *state, const char *model_folder,
@@ -62,6 +46,8 @@ static dpo_status state_to_json(const dpo_checkpoint_state *state, const char *m
     DPO_TRY(put_digest(object, "data", state->data_digest));
     DPO_TRY(put_digest(object, "model", state->model_digest));
     DPO_TRY(put_digest(object, "reference", state->reference_digest));
+    DPO_TRY(put_exact(object, "noise_trace", state->noise.trace));
+    DPO_TRY(put_exact(object, "noise_norm2", state->noise.norm2));
     return dpo_json_put_text(object, "model_folder", model_folder);
 }
 
@@ -81,7 +67,9 @@ static dpo_status state_from_json(const dpo_json *object, const char *where,
     DPO_TRY(dpo_json_get_int(object, where, "num_tokens", 0, 1LL << 53, &state->n_tokens));
     DPO_TRY(get_digest(object, where, "data", &state->data_digest));
     DPO_TRY(get_digest(object, where, "model", &state->model_digest));
-    return get_digest(object, where, "reference", &state->reference_digest);
+    DPO_TRY(get_digest(object, where, "reference", &state->reference_digest));
+    DPO_TRY(get_exact(object, where, "noise_trace", &state->noise.trace));
+    return get_exact(object, where, "noise_norm2", &state->noise.norm2);
 }
 
 static dpo_status print_state(const dpo_checkpoint_state *state, const char *model_folder,
@@ -97,41 +85,17 @@ static dpo_status print_state(const dpo_checkpoint_state *state, const char *mod
     return status;
 }
 
-/*
- * Weights are whole on every data-parallel rank, moments lie in slices. Each rank writes what falls into its
- * slice, of all three, so that the work is shared.
- */
-static dpo_status write_slice(dpo_h5_file *file, const dpo_parameters *parameters, dpo_range slice,
-                              const float *weights, dpo_adamw *adamw)
-{
-    const float *vectors[N_PREFIXES] = {weights + slice.begin, dpo_adamw_first_moment(adamw),
-                                        dpo_adamw_second_moment(adamw)};
-
-    for (int p = 0; p < N_PREFIXES; p++) {
-        for (int64_t i = 0; i < parameters->n_rows; i++) {
-            const dpo_parameter *row = &parameters->row[i];
-            dpo_range part =
-                dpo_range_intersect(slice, (dpo_range){row->offset, row->offset + row->count});
-
-            if (dpo_range_length(part) > 0)
-                DPO_TRY(dpo_h5_write(file, p * parameters->n_rows + i, part.begin - row->offset,
-                                     dpo_range_length(part),
-                                     vectors[p] + (part.begin - slice.begin)));
-        }
-    }
-    return DPO_OK;
-}
-
 dpo_status dpo_checkpoint_save(const dpo_grid *grid, const char *path, const char *model_folder,
                                const dpo_json *config, const dpo_checkpoint_state *state,
-                               dpo_model *model, dpo_range slice, dpo_adamw *adamw)
+                               const dpo_checkpoint_tensors *tensors)
 {
-    const dpo_parameters *parameters = dpo_model_parameters(model);
     dpo_buffer state_text = {0};
     dpo_buffer config_text = {0};
-    tensor_table table;
+    dpo_checkpoint_table table;
     dpo_h5_file *file = NULL;
-    dpo_status status = table_create(parameters, &table);
+
+    dpo_checkpoint_table_begin(tensors, &table);
+    dpo_status status = dpo_checkpoint_table_name(&table);
 
     if (status == DPO_OK) status = print_state(state, model_folder, &state_text);
     if (status == DPO_OK) status = dpo_json_print(config, false, &config_text);
@@ -145,10 +109,10 @@ dpo_status dpo_checkpoint_save(const dpo_grid *grid, const char *path, const cha
 
     status = dpo_h5_create(grid, path, &layout, &file);
     if (status != DPO_OK) goto done;
-    status = write_slice(file, parameters, slice, dpo_model_weights(model), adamw);
+    status = dpo_checkpoint_table_write(&table, file);
     status = dpo_h5_publish(grid, status, &file);
 done:
-    table_destroy(&table);
+    dpo_checkpoint_table_destroy(&table);
     dpo_buffer_destroy(&state_text);
     dpo_buffer_destroy(&config_text);
     return status;
@@ -165,26 +129,6 @@ static dpo_status open_checkpoint(const dpo_grid *grid, const char *path, dpo_h5
                     kind != NULL ? kind : "no file of this program");
 }
 
-/* Reads the part of each tensor of one prefix that falls into a range of the flat vector. */
-static dpo_status read_part(const dpo_h5_file *file, const char *prefix,
-                            const dpo_parameters *parameters, dpo_range range, float *values)
-{
-    for (int64_t i = 0; i < parameters->n_rows; i++) {
-        const dpo_parameter *row = &parameters->row[i];
-        dpo_range part =
-            dpo_range_intersect(range, (dpo_range){row->offset, row->offset + row->count});
-        char name[MAX_NAME];
-        int64_t dataset;
-
-        (void)snprintf(name, sizeof name, "%s%s", prefix, row->name);
-        DPO_TRY(dpo_h5_get(file, name, DPO_H5_F32, row->count, &dataset));
-        if (dpo_range_length(part) > 0)
-            DPO_TRY(dpo_h5_read(file, dataset, part.begin - row->offset, dpo_range_length(part),
-                                values + (part.begin - range.begin)));
-    }
-    return DPO_OK;
-}
-
 static dpo_status read_state(const dpo_h5_file *file, dpo_checkpoint_state *state)
 {
     const char *text;
@@ -199,23 +143,20 @@ static dpo_status read_state(const dpo_h5_file *file, dpo_checkpoint_state *stat
     return status;
 }
 
-static dpo_status read_tensors(const dpo_h5_file *file, dpo_model *model, dpo_range slice,
-                               dpo_adamw *adamw, dpo_checkpoint_state *state)
+static dpo_status read_all(const dpo_h5_file *file, const dpo_checkpoint_tensors *tensors,
+                           dpo_checkpoint_state *state)
 {
-    const dpo_parameters *parameters = dpo_model_parameters(model);
-    dpo_range whole = {0, parameters->n_elements};
+    dpo_checkpoint_table table;
 
     DPO_TRY(read_state(file, state));
-    DPO_TRY(read_part(file, prefixes[0], parameters, whole, dpo_model_weights(model)));
-    if (adamw == NULL) return DPO_OK;
-    DPO_TRY(read_part(file, prefixes[1], parameters, slice, dpo_adamw_first_moment(adamw)));
-    DPO_TRY(read_part(file, prefixes[2], parameters, slice, dpo_adamw_second_moment(adamw)));
-    dpo_adamw_set_n_updates(adamw, state->step);
+    dpo_checkpoint_table_begin(tensors, &table);
+    DPO_TRY(dpo_checkpoint_table_read(&table, file));
+    if (tensors->optimizer != NULL) dpo_optimizer_set_n_updates(tensors->optimizer, state->step);
     return DPO_OK;
 }
 
-dpo_status dpo_checkpoint_load(const dpo_grid *grid, const char *path, dpo_model *model,
-                               dpo_range slice, dpo_adamw *adamw, dpo_checkpoint_state *state)
+dpo_status dpo_checkpoint_load(const dpo_grid *grid, const char *path,
+                               const dpo_checkpoint_tensors *tensors, dpo_checkpoint_state *state)
 {
     dpo_checkpoint_state unused;
     dpo_h5_file *file;
@@ -224,8 +165,7 @@ dpo_status dpo_checkpoint_load(const dpo_grid *grid, const char *path, dpo_model
     dpo_status status = dpo_h5_verify(grid, file);
 
     if (status == DPO_OK)
-        status = dpo_agree(
-            grid, read_tensors(file, model, slice, adamw, state != NULL ? state : &unused));
+        status = dpo_agree(grid, read_all(file, tensors, state != NULL ? state : &unused));
     dpo_h5_close(&file);
     return status;
 }

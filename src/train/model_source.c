@@ -42,8 +42,10 @@ dpo_status dpo_model_source_find(const dpo_grid *grid, const char *key, const ch
 dpo_status dpo_model_source_load(const dpo_grid *grid, const dpo_model_source *source,
                                  dpo_model *model)
 {
+    const dpo_checkpoint_tensors tensors = {.model = model};
+
     if (source->checkpoint == NULL) return dpo_model_load(grid, model, source->folder);
-    return dpo_checkpoint_load(grid, source->checkpoint, model, (dpo_range){0, 0}, NULL, NULL);
+    return dpo_checkpoint_load(grid, source->checkpoint, &tensors, NULL);
 }
 
 dpo_status dpo_model_source_template(const dpo_model_source *source, const char *path,

@@ -53,6 +53,17 @@ static double mfu_of(const dpo_report *report, const dpo_step_numbers *numbers)
     return numbers->flops / (numbers->step_s * report->peak_flops_per_s);
 }
 
+static dpo_status put_noise(const dpo_noise *noise, const dpo_noise_average *average,
+                            dpo_json *record)
+{
+    double scale = dpo_noise_scale(average);
+
+    if (!noise->exists) return DPO_OK;
+    DPO_TRY(dpo_json_put_number(record, "gradient_noise/trace", noise->trace));
+    DPO_TRY(dpo_json_put_number(record, "gradient_noise/norm2", noise->norm2));
+    return isnan(scale) ? DPO_OK : dpo_json_put_number(record, "gradient_noise_scale", scale);
+}
+
 static dpo_status put_step(const dpo_report *report, const dpo_checkpoint_state *state, double lr,
                            const dpo_step_numbers *numbers, dpo_json *record)
 {
@@ -66,6 +77,7 @@ static dpo_status put_step(const dpo_report *report, const dpo_checkpoint_state 
     DPO_TRY(dpo_json_put_number(record, "learning_rate", lr));
     DPO_TRY(dpo_json_put_int(record, "num_tokens", state->n_tokens));
     DPO_TRY(put_metrics(&numbers->sums, record));
+    DPO_TRY(put_noise(&numbers->noise, &state->noise, record));
     DPO_TRY(dpo_json_put_number(record, "imbalance", numbers->imbalance));
     DPO_TRY(dpo_json_put_number(record, "time/step_s", numbers->step_s));
     DPO_TRY(dpo_json_put_number(record, "time/comm_s", numbers->comm_s));

@@ -4,13 +4,18 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "dpo/optim/schedule.h"
+#include "run_config_optimizer.h"
 
 static const char *const precisions[] = {"auto", "f32", NULL};
 static const char *const truncations[] = {"keep_start", "keep_end", "drop", "error", NULL};
 static const char *const empties[] = {"error", "drop", "keep", NULL};
 static const char *const groups[] = {"none", "prompt", NULL};
-static const char *const optimizers[] = {"adamw", NULL};
+/* Order of dpo_optimizer_table(). */
+static const char *const optimizers[] = {"adamw", "lamb", "lars", "rmsprop",
+                                         "sgd",   "lion", "muon", NULL};
+static const char *const lr_scalings[] = {"none", "sqrt", "linear", NULL};
+static const char *const lr_adjustments[] = {"match_rms_adamw", "original", NULL};
+static const char *const decay_types[] = {"cosine", "linear", "1-sqrt", NULL};
 static const char *const transports[] = {"auto", "shared", "messages", NULL};
 static const char *const resumes[] = {"auto", "never", NULL};
 static const char *const dtypes[] = {"f32", "bf16", "as_loaded", NULL};
@@ -73,23 +78,57 @@ static const dpo_field fields[] = {
     {"batch.share_prompts", DPO_FIELD_BOOL, AT(batch.share_prompts), "true", NULL, 0, 0, NULL, NULL,
      "compute a prompt once for all its responses", PASS | FREE},
     {"optimizer.name", DPO_FIELD_CHOICE, AT(optimizer.name), "\"adamw\"", NULL, 0, 0, optimizers,
-     NULL, "optimizer", TRAIN},
+     NULL, "optimizer; the keys below that it does not use are errors", TRAIN},
     {"optimizer.lr", DPO_FIELD_REAL, AT(optimizer.lr), "1e-6", NULL, 0, 1e3, NULL, NULL,
      "peak learning rate", TRAIN},
-    {"optimizer.betas", DPO_FIELD_PAIR, AT(optimizer.betas), "[0.9, 0.999]", NULL, 0, 0.9999999,
-     NULL, NULL, "decay of the first and second moment", TRAIN},
-    {"optimizer.eps", DPO_FIELD_REAL, AT(optimizer.eps), "1e-8", NULL, 1e-30, 1, NULL, NULL,
-     "added to the root of the second moment", TRAIN},
-    {"optimizer.weight_decay", DPO_FIELD_REAL, AT(optimizer.weight_decay), "0", NULL, 0, 1e3, NULL,
-     NULL, "decoupled weight decay of the matrices", TRAIN},
+    {"optimizer.lr_scaling", DPO_FIELD_CHOICE, AT(optimizer.lr_scaling), "\"none\"", NULL, 0, 0,
+     lr_scalings, NULL, "peak rate grows with batch.examples / lr_batch, or with its square root",
+     TRAIN},
+    {"optimizer.lr_batch", DPO_FIELD_INT, AT(optimizer.lr_batch), "0", "required with lr_scaling",
+     0, 1 << 30, NULL, "examples", "batch for which lr was chosen", TRAIN},
     {"optimizer.clip", DPO_FIELD_REAL, AT(optimizer.clip), "1", NULL, 0, 1e30, NULL, NULL,
      "largest norm of the gradient; 0 switches clipping off", TRAIN},
+    {"optimizer.ema", DPO_FIELD_REAL, AT(optimizer.ema), "0", NULL, 0, 0.9999999, NULL, NULL,
+     "decay of an average of the weights, written to model-ema; 0 keeps none", TRAIN},
+    {"optimizer.weight_decay", DPO_FIELD_REAL, AT(optimizer.weight_decay), "0", NULL, 0, 1e3, NULL,
+     NULL, "weight decay of the matrices; rmsprop, sgd, lars: part of the gradient", TRAIN},
+    {"optimizer.betas", DPO_FIELD_PAIR, AT(optimizer.betas), NULL, "[0.9, 0.999]; lion [0.9, 0.99]",
+     0, 0.9999999, NULL, NULL, "decay of the first and second moment", TRAIN},
+    {"optimizer.eps", DPO_FIELD_REAL, AT(optimizer.eps), NULL, "1e-8; lamb 1e-6", 1e-30, 1, NULL,
+     NULL, "added to the root of the second moment", TRAIN},
+    {"optimizer.momentum", DPO_FIELD_REAL, AT(optimizer.momentum), NULL,
+     "0.9; rmsprop 0; muon 0.95", 0, 0.9999999, NULL, NULL, "lars, rmsprop, sgd, muon: momentum",
+     TRAIN},
+    {"optimizer.nesterov", DPO_FIELD_BOOL, AT(optimizer.nesterov), "false", "false; muon true", 0,
+     0, NULL, NULL, "sgd, muon: look ahead along the momentum", TRAIN},
+    {"optimizer.alpha", DPO_FIELD_REAL, AT(optimizer.alpha), NULL, "0.99", 0, 0.9999999, NULL, NULL,
+     "rmsprop: decay of the mean square", TRAIN},
+    {"optimizer.trust_coefficient", DPO_FIELD_REAL, AT(optimizer.trust_coefficient), NULL, "0.001",
+     1e-30, 1e6, NULL, NULL, "lars: step of a tensor over its norm", TRAIN},
+    {"optimizer.ns_steps", DPO_FIELD_INT, AT(optimizer.ns_steps), "5", NULL, 1, 100, NULL,
+     "iterations", "muon: Newton-Schulz iterations that make a matrix orthogonal", TRAIN},
+    {"optimizer.adjust_lr", DPO_FIELD_CHOICE, AT(optimizer.adjust_lr), "\"match_rms_adamw\"", NULL,
+     0, 0, lr_adjustments, NULL,
+     "muon: rate by a matrix's shape; match_rms_adamw fits a rate chosen for adamw", TRAIN},
+    {"optimizer.matrix_lr", DPO_FIELD_REAL, AT(optimizer.matrix_lr), NULL, "= lr", 0, 1e3, NULL,
+     NULL, "muon: peak learning rate of the layers' matrices; lr is that of all else", TRAIN},
     {"schedule.name", DPO_FIELD_TEXT, AT(schedule.name), "\"linear\"", NULL, 0, 0, NULL, NULL,
-     "course of the learning rate after warm-up: constant, linear, cosine", TRAIN},
+     "course of the learning rate after warm-up: constant, linear, cosine, inverse_sqrt, "
+     "polynomial, warmup_stable_decay",
+     TRAIN},
     {"schedule.warmup", DPO_FIELD_REAL, AT(schedule.warmup), "0.1", NULL, 0, 1e12, NULL,
      "steps or fraction", "linear warm-up: whole steps, or below 1 a fraction of all steps", TRAIN},
     {"schedule.min_lr", DPO_FIELD_REAL, AT(schedule.min_lr), "0", NULL, 0, 1e3, NULL, NULL,
-     "lowest learning rate of the cosine schedule", TRAIN},
+     "cosine, polynomial, warmup_stable_decay: learning rate at the end", TRAIN},
+    {"schedule.power", DPO_FIELD_REAL, AT(schedule.power), "1", NULL, 1e-6, 1e6, NULL, NULL,
+     "polynomial: power of what is left", TRAIN},
+    {"schedule.decay", DPO_FIELD_REAL, AT(schedule.decay), "0.1", NULL, 0, 1e12, NULL,
+     "steps or fraction", "warmup_stable_decay: length of the decay at the end, as warmup", TRAIN},
+    {"schedule.decay_type", DPO_FIELD_CHOICE, AT(schedule.decay_type), "\"cosine\"", NULL, 0, 0,
+     decay_types, NULL, "warmup_stable_decay: its shape", TRAIN},
+    {"schedule.timescale", DPO_FIELD_INT, AT(schedule.timescale), "0",
+     "the warm-up; 10000 without one", 0, 1 << 30, NULL, "steps",
+     "inverse_sqrt: steps in which the rate falls by the root of 2", TRAIN},
     {"train.epochs", DPO_FIELD_INT, AT(train.epochs), "1", NULL, 1, 1 << 30, NULL, "epochs",
      "passes over the data", TRAIN},
     {"train.steps", DPO_FIELD_INT, AT(train.steps), "0", "by epochs", 0, 1 << 30, NULL, "steps",
@@ -175,20 +214,6 @@ static dpo_status check_objective(const dpo_config *config, const dpo_run_config
     return dpo_objective_check(objective, &params, given);
 }
 
-static dpo_status check_schedule(const dpo_config *config, const dpo_run_config *run)
-{
-    const dpo_schedule_kind *kind;
-    dpo_schedule schedule;
-
-    DPO_TRY(dpo_schedule_find(run->schedule.name, &kind));
-    if (dpo_config_is_given(config, "schedule.min_lr") && !kind->uses_min_lr)
-        return DPO_FAIL(DPO_EUSAGE,
-                        "schedule.min_lr: the schedule \"%s\" does not use it; leave it out",
-                        run->schedule.name);
-    return dpo_schedule_make(kind, run->optimizer.lr, run->schedule.min_lr, run->schedule.warmup, 1,
-                             &schedule);
-}
-
 static dpo_status check_parallel(const dpo_config *config, const dpo_run_config *run)
 {
     if (run->parallel.reproducible || !dpo_config_is_given(config, "parallel.shards"))
@@ -228,16 +253,16 @@ static dpo_status check_generation(const dpo_config *config, const dpo_run_confi
     return DPO_OK;
 }
 
-dpo_status dpo_run_config_check(const dpo_config *config, const dpo_run_config *run,
-                                unsigned command)
+dpo_status dpo_run_config_check(const dpo_config *config, dpo_run_config *run, unsigned command)
 {
     if (run->train.steps > 0 && dpo_config_is_given(config, "train.epochs"))
         return DPO_FAIL(DPO_EUSAGE,
                         "train.steps and train.epochs: both given; the length of the run is one of "
                         "them, remove the other (--set train.epochs=null takes back a file's)");
     DPO_TRY(check_objective(config, run));
-    DPO_TRY(check_schedule(config, run));
     DPO_TRY(check_parallel(config, run));
+    DPO_TRY(dpo_run_config_complete_optimizer(config, run));
+    DPO_TRY(dpo_run_config_check_schedule(config, run));
     if (command == DPO_FOR_TRAIN) DPO_TRY(check_generation(config, run));
     DPO_TRY(check_evaluation(config, run));
     return check_sampling(config, run);

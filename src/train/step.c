@@ -17,7 +17,8 @@
 /* What is summed over the ranks in one reduction, in this order. */
 typedef struct {
     double n_not_finite, n_stops, rss_bytes; /* of every rank */
-    double loss, reference_loss, n_tokens;   /* from here on the same on tensor-parallel ranks */
+    dpo_noise_sums noise;
+    double loss, reference_loss, n_tokens; /* from here on the same on tensor-parallel ranks */
     dpo_metric_sums metrics;
 } step_sums;
 
@@ -94,14 +95,19 @@ static double loss_at_reference(const dpo_step *step, const dpo_objective_batch 
     return loss;
 }
 
-static void run_micro_batches(dpo_step *step, step_sums *sums)
+/* A step's batch: comparisons of all ranks, what its loss is divided by, and of this one. */
+typedef struct {
+    double n_edges, n_own_edges;
+} step_batch;
+
+static void run_micro_batches(dpo_step *step, step_batch *size, step_sums *sums)
 {
     dpo_session *session = step->session;
     const dpo_data_set *data = &session->set[DPO_SET_TRAIN];
     dpo_pass *pass = &session->pass;
     int rank = dpo_grid_rank(session->grid, DPO_DATA);
-    double n_edges = count_edges(step, data->store);
 
+    *size = (step_batch){.n_edges = count_edges(step, data->store)};
     const dpo_gradient_sink sink = {0};
     int64_t n_micro_batches = dpo_batch_plan_n_micro_batches(step->plan, rank);
 
@@ -111,8 +117,10 @@ static void run_micro_batches(dpo_step *step, step_sums *sums)
 
         dpo_pass_forward(pass, data->store, n, examples);
         dpo_phase_begin(DPO_PHASE_OBJECTIVE);
-        dpo_objective_batch batch = dpo_pass_objective_batch(pass, data->reference_logp, n_edges);
+        dpo_objective_batch batch =
+            dpo_pass_objective_batch(pass, data->reference_logp, size->n_edges);
 
+        size->n_own_edges += (double)batch.n_edges;
         sums->reference_loss += loss_at_reference(step, &batch, pass->slope);
         sums->loss += dpo_objective_run(step->objective, &step->params, &batch, pass->slope);
         sums->n_tokens += count_tokens(pass, data->store);
@@ -122,40 +130,67 @@ static void run_micro_batches(dpo_step *step, step_sums *sums)
     }
 }
 
-static void reduce(dpo_step *step, step_sums *sums, dpo_step_numbers *numbers)
+/* Squares of what this rank counts of the gradient, in a shard or, if it is NULL, in all of it. */
+static dpo_exact_sum squares_in(const dpo_step *step, const dpo_shard *shard)
 {
-    const dpo_grid *grid = step->session->grid;
     dpo_model *model = step->session->model;
-    int64_t n = dpo_model_parameters(model)->n_elements;
-    float *gradients = dpo_model_gradients(model);
+    const dpo_parameters *parameters = dpo_model_parameters(model);
+    dpo_range all = {0, parameters->n_elements};
+    const dpo_shard whole = {1, &all, all.end};
+    dpo_exact_sum squares = {0};
+
+    dpo_clip_add_squares(parameters, shard != NULL ? shard : &whole, dpo_model_gradients(model),
+                         &squares);
+    return squares;
+}
+
+static void sum_over_ranks(const dpo_grid *grid, step_sums *sums)
+{
     bool counts = dpo_grid_rank(grid, DPO_TENSOR) == 0;
     double vector[N_STEP_SUMS] = {0};
 
-    dpo_phase_begin(DPO_PHASE_OPTIMIZER);
-    dpo_reduce_scatter_f32(grid, DPO_DATA, n, gradients);
-    double squares =
-        dpo_clip_sum_of_squares(dpo_range_length(step->slice), gradients + step->slice.begin);
-
-    sums->n_not_finite = !isfinite(squares) || !isfinite(sums->loss);
-    sums->n_stops = dpo_stop_requested();
-    sums->rss_bytes = resident_bytes();
     memcpy(vector, sums, counts ? sizeof vector : offsetof(step_sums, loss));
     dpo_sum_f64(grid, DPO_WORLD, N_STEP_SUMS, vector);
     memcpy(sums, vector, sizeof vector);
-    numbers->grad_norm = dpo_clip_norm(grid, DPO_DATA, squares);
+}
+
+static void reduce(dpo_step *step, const step_batch *size, step_sums *sums,
+                   dpo_step_numbers *numbers)
+{
+    const dpo_grid *grid = step->session->grid;
+    dpo_model *model = step->session->model;
+    dpo_exact_sum own;
+
+    dpo_phase_begin(DPO_PHASE_OPTIMIZER);
+    own = squares_in(step, NULL);
+    dpo_reduce_scatter_f32(grid, DPO_DATA, dpo_model_parameters(model)->n_elements,
+                           dpo_model_gradients(model));
+    dpo_exact_sum squares = squares_in(step, step->shard);
+
+    sums->noise = dpo_noise_of_rank(dpo_exact_sum_value(&own), size->n_own_edges, size->n_edges,
+                                    dpo_grid_rank(grid, DPO_TENSOR) == 0);
+    sums->n_not_finite = !isfinite(dpo_exact_sum_value(&squares)) || !isfinite(sums->loss);
+    sums->n_stops = dpo_stop_requested();
+    sums->rss_bytes = resident_bytes();
+    sum_over_ranks(grid, sums);
+    numbers->grad_norm = dpo_clip_norm(grid, &squares);
+    numbers->noise = dpo_noise_estimate(&sums->noise, size->n_edges, numbers->grad_norm);
     dpo_phase_end(DPO_PHASE_OPTIMIZER);
 }
 
 static void update(dpo_step *step, double lr, double grad_norm)
 {
     dpo_model *model = step->session->model;
-    float *weights = dpo_model_weights(model);
+    const dpo_optimizer_update by = {.lr = lr,
+                                     .gradient_scale = dpo_clip_coefficient(grad_norm, step->clip),
+                                     .gradients = dpo_model_gradients(model),
+                                     .weights = dpo_model_weights(model)};
 
     dpo_phase_begin(DPO_PHASE_OPTIMIZER);
-    dpo_adamw_run(step->adamw, lr, dpo_clip_coefficient(grad_norm, step->clip),
-                  dpo_model_gradients(model) + step->slice.begin, weights + step->slice.begin);
+    dpo_optimizer_run(step->optimizer, &by);
+    if (step->ema != NULL) dpo_ema_run(step->ema, by.weights);
     dpo_all_gather_f32(step->session->grid, DPO_DATA, dpo_model_parameters(model)->n_elements,
-                       weights);
+                       by.weights);
     dpo_phase_end(DPO_PHASE_OPTIMIZER);
 }
 
@@ -163,6 +198,7 @@ void dpo_step_run(dpo_step *step, int64_t number, double lr, dpo_step_numbers *n
 {
     double begin_s = dpo_clock_s();
     double comm_begin_s = dpo_comm_time_s();
+    step_batch size;
     step_sums sums = {0};
 
     dpo_phase_begin(DPO_PHASE_PLAN);
@@ -172,8 +208,8 @@ void dpo_step_run(dpo_step *step, int64_t number, double lr, dpo_step_numbers *n
     dpo_phase_begin(DPO_PHASE_OPTIMIZER);
     dpo_model_zero_gradients(step->session->model);
     dpo_phase_end(DPO_PHASE_OPTIMIZER);
-    run_micro_batches(step, &sums);
-    reduce(step, &sums, numbers);
+    run_micro_batches(step, &size, &sums);
+    reduce(step, &size, &sums, numbers);
     numbers->is_finite = sums.n_not_finite == 0.0;
     if (numbers->is_finite) update(step, lr, numbers->grad_norm);
     numbers->loss = sums.loss;

@@ -30,7 +30,10 @@ typedef struct {
     dpo_session session;
     dpo_step step;
     dpo_batch_plan *plan;
-    dpo_adamw *adamw;
+    dpo_range range; /* of the flat vector, of this rank */
+    dpo_shard shard; /* the same */
+    dpo_optimizer *optimizer;
+    dpo_ema *ema; /* NULL: none */
     dpo_schedule schedule;
     int64_t n_steps;
     int64_t steps_per_epoch;
@@ -44,47 +47,53 @@ typedef struct {
     double begin_s;         /* when the phases began */
 } trainer;
 
+static dpo_status make_average(trainer *t)
+{
+    if (t->run->optimizer.ema == 0.0) return DPO_OK;
+    return dpo_ema_create(t->run->optimizer.ema, &t->shard, dpo_model_weights(t->session.model),
+                          &t->ema);
+}
+
 static dpo_status make_optimizer(trainer *t)
 {
-    const dpo_run_config *run = t->run;
     const dpo_parameters *parameters = dpo_model_parameters(t->session.model);
-    dpo_adamw_options options = {run->optimizer.betas[0], run->optimizer.betas[1],
-                                 run->optimizer.eps, run->optimizer.weight_decay};
-    dpo_range *decays;
-    int64_t n_decays = 0;
+    const dpo_optimizer_options options = dpo_run_config_optimizer(t->run);
+    int n;
+    const dpo_optimizer_method *method = &dpo_optimizer_table(&n)[t->run->optimizer.name];
 
-    t->step.slice = dpo_range_of_part(parameters->n_elements, dpo_grid_size(t->grid, DPO_DATA),
-                                      dpo_grid_rank(t->grid, DPO_DATA));
-    DPO_TRY(DPO_NEW(decays, parameters->n_rows));
-    for (int64_t i = 0; i < parameters->n_rows; i++) {
-        const dpo_parameter *row = &parameters->row[i];
+    t->range = dpo_range_of_part(parameters->n_elements, dpo_grid_size(t->grid, DPO_DATA),
+                                 dpo_grid_rank(t->grid, DPO_DATA));
+    t->shard = (dpo_shard){dpo_range_length(t->range) > 0, &t->range, dpo_range_length(t->range)};
+    DPO_TRY(dpo_optimizer_create(t->grid, method, &options, parameters, &t->shard, &t->optimizer));
+    DPO_TRY(dpo_agree(t->grid, make_average(t)));
+    t->step.shard = &t->shard;
+    t->step.optimizer = t->optimizer;
+    t->step.ema = t->ema;
+    return DPO_OK;
+}
 
-        if (row->decays) decays[n_decays++] = (dpo_range){row->offset, row->offset + row->count};
-    }
-    dpo_status status = dpo_adamw_create(&options, t->step.slice, n_decays, decays, &t->adamw);
-
-    dpo_free(decays);
-    return status;
+static dpo_checkpoint_tensors tensors_of(const trainer *t)
+{
+    return (dpo_checkpoint_tensors){t->session.model, t->optimizer, t->ema, &t->shard};
 }
 
 static dpo_status plan_run(trainer *t)
 {
     const dpo_run_config *run = t->run;
     const dpo_schedule_kind *kind;
+    dpo_schedule_options options;
 
     DPO_TRY(dpo_session_plan(&t->session, DPO_SET_TRAIN, &t->plan));
     t->steps_per_epoch = dpo_batch_plan_steps_per_epoch(t->plan);
     t->n_steps = run->train.steps > 0 ? run->train.steps : run->train.epochs * t->steps_per_epoch;
     DPO_TRY(dpo_schedule_find(run->schedule.name, &kind));
-    DPO_TRY(dpo_schedule_make(kind, run->optimizer.lr, run->schedule.min_lr, run->schedule.warmup,
-                              t->n_steps, &t->schedule));
+    options = dpo_run_config_schedule(run, t->n_steps);
+    DPO_TRY(dpo_schedule_make(kind, &options, &t->schedule));
     DPO_TRY(dpo_objective_find(run->objective.name, &t->step.objective));
     t->step.params = dpo_run_config_objective(run);
     t->step.clip = run->optimizer.clip;
-    DPO_TRY(make_optimizer(t));
     t->step.session = &t->session;
     t->step.plan = t->plan;
-    t->step.adamw = t->adamw;
     t->state = (dpo_checkpoint_state){
         .data_digest = dpo_token_store_digest(t->session.set[DPO_SET_TRAIN].store),
         .model_digest = t->session.policy_digest,
@@ -100,13 +109,18 @@ static dpo_status refuse_to_mix(const trainer *t, const char *path, const char *
                     t->run->out, what, path);
 }
 
-/* A continued run has to be the same run: configuration, data, model and reference. */
-static dpo_status check_same_run(const trainer *t, const char *path,
-                                 const dpo_checkpoint_state *now, const dpo_json *before)
+/* A continued run has to be the same run: configuration, */
+static dpo_status check_same_config(const trainer *t, const char *path, const dpo_json *before)
 {
     const char *key = dpo_run_config_difference(before, t->config);
 
-    if (key != NULL) return refuse_to_mix(t, path, key);
+    return key == NULL ? DPO_OK : refuse_to_mix(t, path, key);
+}
+
+/* data, model and reference. */
+static dpo_status check_same_run(const trainer *t, const char *path,
+                                 const dpo_checkpoint_state *now)
+{
     if (!dpo_digest_equal(now->data_digest, t->state.data_digest))
         return refuse_to_mix(t, path, "content of the training data");
     if (!dpo_digest_equal(now->model_digest, t->state.model_digest))
@@ -118,6 +132,7 @@ static dpo_status check_same_run(const trainer *t, const char *path,
 
 static dpo_status resume_from(trainer *t, const char *path)
 {
+    const dpo_checkpoint_tensors tensors = tensors_of(t);
     dpo_checkpoint_state state;
     dpo_json *before = NULL;
 
@@ -127,11 +142,11 @@ static dpo_status resume_from(trainer *t, const char *path)
                         "another folder or move it away",
                         t->run->out, path);
     DPO_TRY(dpo_checkpoint_describe(t->grid, path, &before, NULL));
-    dpo_status status =
-        dpo_checkpoint_load(t->grid, path, t->session.model, t->step.slice, t->adamw, &state);
+    dpo_status status = dpo_agree(t->grid, check_same_config(t, path, before));
 
-    if (status == DPO_OK) status = dpo_agree(t->grid, check_same_run(t, path, &state, before));
     dpo_json_destroy(&before);
+    if (status == DPO_OK) status = dpo_checkpoint_load(t->grid, path, &tensors, &state);
+    if (status == DPO_OK) status = dpo_agree(t->grid, check_same_run(t, path, &state));
     DPO_TRY(status);
     t->state = state;
     t->saved_step = state.step;
@@ -164,6 +179,7 @@ static dpo_status resume(trainer *t)
 
 static dpo_status save(trainer *t)
 {
+    const dpo_checkpoint_tensors tensors = tensors_of(t);
     char *path;
     char name[64];
 
@@ -172,7 +188,7 @@ static dpo_status save(trainer *t)
     DPO_TRY(dpo_agree(t->grid, dpo_session_path(&t->session, name, &path)));
     dpo_phase_begin(DPO_PHASE_CHECKPOINT);
     dpo_status status = dpo_checkpoint_save(t->grid, path, t->session.source.folder, t->config,
-                                            &t->state, t->session.model, t->step.slice, t->adamw);
+                                            &t->state, &tensors);
 
     dpo_phase_end(DPO_PHASE_CHECKPOINT);
     if (status == DPO_OK) dpo_log_info("checkpoint %s", path);
@@ -248,6 +264,7 @@ static dpo_status run_step(trainer *t)
     if (t->state.step == 0) DPO_TRY(check_start(t, &numbers));
     t->state.step++;
     t->state.n_tokens += (int64_t)numbers.n_tokens;
+    dpo_noise_average_add(&t->state.noise, &numbers.noise);
     t->stopped = numbers.must_stop;
     dpo_phase_begin(DPO_PHASE_REPORT);
     dpo_status status = dpo_report_step(&t->report, &t->state, lr, &numbers);
@@ -267,10 +284,46 @@ static dpo_status run_steps(trainer *t)
     return DPO_OK;
 }
 
+static dpo_status export_as(const trainer *t, const char *name, char **folder)
+{
+    DPO_TRY(dpo_agree(t->grid, dpo_session_path(&t->session, name, folder)));
+    dpo_phase_begin(DPO_PHASE_EXPORT);
+    dpo_status status =
+        dpo_export_model(t->grid, t->session.model, t->session.source.folder, *folder, t->run);
+
+    dpo_phase_end(DPO_PHASE_EXPORT);
+    return status;
+}
+
+static dpo_status export_weights(const trainer *t)
+{
+    char *folder = NULL;
+    dpo_status status = export_as(t, "model", &folder);
+
+    if (status == DPO_OK) dpo_report_end(&t->report, folder);
+    dpo_free(folder);
+    return status;
+}
+
+/* The average takes the place of the weights, which the run no longer needs. */
+static dpo_status export_average(const trainer *t)
+{
+    float *weights = dpo_model_weights(t->session.model);
+    char *folder = NULL;
+
+    if (t->ema == NULL) return DPO_OK;
+    dpo_ema_unpack(t->ema, weights);
+    dpo_all_gather_f32(t->grid, DPO_DATA, dpo_model_parameters(t->session.model)->n_elements,
+                       weights);
+    dpo_status status = export_as(t, "model-ema", &folder);
+
+    if (status == DPO_OK) dpo_log_info("average of its weights: %s", folder);
+    dpo_free(folder);
+    return status;
+}
+
 static dpo_status finish(trainer *t)
 {
-    char *folder;
-
     if (t->stopped && t->state.step < t->n_steps) {
         dpo_log_info("stopped by a signal after %lld of %lld steps; the same command continues",
                      (long long)t->state.step, (long long)t->n_steps);
@@ -278,15 +331,16 @@ static dpo_status finish(trainer *t)
     }
     DPO_TRY(save(t));
     DPO_TRY(evaluate(t));
-    DPO_TRY(dpo_agree(t->grid, dpo_session_path(&t->session, "model", &folder)));
-    dpo_phase_begin(DPO_PHASE_EXPORT);
-    dpo_status status =
-        dpo_export_model(t->grid, t->session.model, t->session.source.folder, folder, t->run);
+    DPO_TRY(export_weights(t));
+    return export_average(t);
+}
 
-    dpo_phase_end(DPO_PHASE_EXPORT);
-    if (status == DPO_OK) dpo_report_end(&t->report, folder);
-    dpo_free(folder);
-    return status;
+static void say_rate(const trainer *t)
+{
+    if (t->run->optimizer.lr_scaling == DPO_LR_AS_GIVEN) return;
+    dpo_log_info("peak learning rate %g: optimizer.lr %g for batches of %lld examples, now %lld",
+                 t->schedule.lr, t->run->optimizer.lr, (long long)t->run->optimizer.lr_batch,
+                 (long long)t->run->batch.examples);
 }
 
 /* The yardstick of every step's speed. */
@@ -318,6 +372,8 @@ static dpo_status set_up(trainer *t)
                         "for what was dropped and why)");
     DPO_TRY(dpo_session_load(&t->session, true));
     DPO_TRY(dpo_agree(t->grid, plan_run(t)));
+    DPO_TRY(make_optimizer(t));
+    say_rate(t);
     DPO_TRY(
         dpo_agree(t->grid, dpo_session_path(&t->session, "checkpoints", &t->checkpoint_folder)));
     DPO_TRY(resume(t));
@@ -356,7 +412,8 @@ dpo_status dpo_train(const dpo_grid *grid, const dpo_run_config *run)
     if (status == DPO_OK) status = finish(&t);
     if (status == DPO_OK) status = report_phases(&t);
     dpo_report_close(&t.report);
-    dpo_adamw_destroy(&t.adamw);
+    dpo_optimizer_destroy(&t.optimizer);
+    dpo_ema_destroy(&t.ema);
     dpo_batch_plan_destroy(&t.plan);
     dpo_json_destroy(&t.config);
     dpo_free(t.checkpoint_folder);

@@ -70,23 +70,28 @@ static void one_by_one(dpo_session *session, const dpo_objective *objective, res
 /* One step of the program itself, at learning rate 0. */
 static void as_a_step(dpo_session *session, const dpo_objective *objective, result *r)
 {
-    const dpo_adamw_options options = {0.9, 0.999, 1e-8, 0.0};
-    int64_t n = dpo_model_parameters(session->model)->n_elements;
+    int n_methods;
+    const dpo_optimizer_method *adamw = &dpo_optimizer_table(&n_methods)[0];
+    const dpo_parameters *parameters = dpo_model_parameters(session->model);
+    int64_t n = parameters->n_elements;
+    dpo_range own = dpo_range_of_part(n, dpo_grid_size(test_grid, DPO_DATA),
+                                      dpo_grid_rank(test_grid, DPO_DATA));
+    const dpo_shard shard = {1, &own, dpo_range_length(own)};
     dpo_step step = {.session = session,
                      .objective = objective,
                      .params = dpo_run_config_objective(session->run),
-                     .slice = dpo_range_of_part(n, dpo_grid_size(test_grid, DPO_DATA),
-                                                dpo_grid_rank(test_grid, DPO_DATA))};
+                     .shard = &shard};
     dpo_step_numbers numbers;
 
     ASSERT_OK(dpo_session_plan(session, DPO_SET_TRAIN, &step.plan));
-    ASSERT_OK(dpo_adamw_create(&options, step.slice, 0, NULL, &step.adamw));
+    ASSERT_OK(dpo_optimizer_create(test_grid, adamw, &adamw->initial, parameters, &shard,
+                                   &step.optimizer));
     dpo_step_run(&step, 0, 0.0, &numbers);
     dpo_all_gather_f32(test_grid, DPO_DATA, n, dpo_model_gradients(session->model));
     r->loss = numbers.loss;
     keep_gradient(session->model, r);
     dpo_batch_plan_destroy(&step.plan);
-    dpo_adamw_destroy(&step.adamw);
+    dpo_optimizer_destroy(&step.optimizer);
 }
 
 static void compare(const result *got, const result *want)

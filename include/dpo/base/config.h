@@ -19,10 +19,10 @@
 typedef enum {
     DPO_FIELD_BOOL,   /**< bool */
     DPO_FIELD_INT,    /**< int64_t */
-    DPO_FIELD_REAL,   /**< double */
+    DPO_FIELD_REAL,   /**< double; NaN if absent */
     DPO_FIELD_TEXT,   /**< char *, owned; NULL if absent */
     DPO_FIELD_CHOICE, /**< int, index into choices */
-    DPO_FIELD_PAIR,   /**< double[2], from a list of two numbers */
+    DPO_FIELD_PAIR,   /**< double[2], from a list of two numbers; NaN if absent */
     DPO_FIELD_JSON    /**< dpo_json *, owned; NULL if absent; its owner checks it */
 } dpo_field_type;
 

@@ -6,10 +6,11 @@
  * \file
  * Checkpoints: one HDF5 file of global tensors a step, written by all ranks, each its own part.
  *
- *     weights/NAME       f32, as in the Hugging Face folder
- *     optimizer/m/NAME   f32, first moment
- *     optimizer/v/NAME   f32, second moment
- *     texts              "kind", "state" (JSON: step, tokens, digests, model folder), "config" (JSON)
+ *     weights/NAME            f32, as in the Hugging Face folder
+ *     optimizer/STATE/NAME    f32, a state of the optimizer, such as "m" (optim/optimizer.h)
+ *     ema/NAME                f32, average of the weights, if the run keeps one
+ *     texts                   "kind", "state" (JSON: step, tokens, digests, model folder, averages of
+ *                             the gradient noise), "config" (JSON)
  *
  * The file does not depend on the grid that wrote it. It appears whole or not at all and carries
  * checksums.
@@ -19,11 +20,13 @@
 
 #include "dpo/base/digest.h"
 #include "dpo/base/json.h"
-#include "dpo/base/range.h"
+#include "dpo/base/shard.h"
 #include "dpo/base/status.h"
 #include "dpo/comm/grid.h"
 #include "dpo/model/model.h"
-#include "dpo/optim/adamw.h"
+#include "dpo/optim/ema.h"
+#include "dpo/optim/noise.h"
+#include "dpo/optim/optimizer.h"
 
 /** What a run continues from, beside tensors. */
 typedef struct {
@@ -32,7 +35,16 @@ typedef struct {
     dpo_digest data_digest;      /**< of the training data */
     dpo_digest model_digest;     /**< of the weights at step 0 */
     dpo_digest reference_digest; /**< of the reference's weights */
+    dpo_noise_average noise;     /**< of the gradient */
 } dpo_checkpoint_state;
+
+/** The tensors of a checkpoint; all borrowed. */
+typedef struct {
+    dpo_model *model;         /**< whole on each data-parallel rank */
+    dpo_optimizer *optimizer; /**< NULL: only weights are read */
+    dpo_ema *ema;             /**< NULL: the run keeps no average */
+    const dpo_shard *shard;   /**< of the optimizer and the average; NULL without an optimizer */
+} dpo_checkpoint_tensors;
 
 /**
  * Writes a checkpoint.
@@ -43,30 +55,27 @@ typedef struct {
  * \param[in] model_folder  Hugging Face folder that the model came from.
  * \param[in] config        Resolved configuration.
  * \param[in] state         The same on every rank.
- * \param[in] model         Its weights are written.
- * \param[in] slice         Part of the flat vector whose moments this rank holds.
- * \param[in] adamw         These moments.
+ * \param[in] tensors       With an optimizer.
  * \errors{DPO_EIO; DPO_ENOMEM}
  */
 DPO_MUST_CHECK dpo_status dpo_checkpoint_save(const dpo_grid *grid, const char *path,
                                               const char *model_folder, const dpo_json *config,
-                                              const dpo_checkpoint_state *state, dpo_model *model,
-                                              dpo_range slice, dpo_adamw *adamw);
+                                              const dpo_checkpoint_state *state,
+                                              const dpo_checkpoint_tensors *tensors);
 
 /**
  * Reads a checkpoint, whatever grid wrote it.
  *
  * \collective{all ranks of the grid}
- * \param[in]     grid    The grid.
- * \param[in]     path    The file; its checksums are verified.
- * \param[in,out] model   Gets the weights; unspecified on error.
- * \param[in]     slice   Part of the flat vector whose moments this rank holds; ignored if adamw is NULL.
- * \param[in,out] adamw   Gets moments and the number of updates; NULL: only weights are read.
- * \param[out]    state   What the run continues from; may be NULL.
- * \errors{DPO_EDATA if it is no checkpoint, damaged, or of another model; DPO_EIO; DPO_ENOMEM}
+ * \param[in]  grid     The grid.
+ * \param[in]  path     The file; its checksums are verified.
+ * \param[in]  tensors  Get their values, the optimizer also the number of updates; unspecified on error.
+ * \param[out] state    What the run continues from; may be NULL.
+ * \errors{DPO_EDATA if it is no checkpoint, damaged, of another model or another optimizer; DPO_EIO;
+ *         DPO_ENOMEM}
  */
 DPO_MUST_CHECK dpo_status dpo_checkpoint_load(const dpo_grid *grid, const char *path,
-                                              dpo_model *model, dpo_range slice, dpo_adamw *adamw,
+                                              const dpo_checkpoint_tensors *tensors,
                                               dpo_checkpoint_state *state);
 
 /**

@@ -13,6 +13,8 @@
 #include "dpo/base/config.h"
 #include "dpo/base/status.h"
 #include "dpo/loss/objective.h"
+#include "dpo/optim/optimizer.h"
+#include "dpo/optim/schedule.h"
 
 /** The commands that read a key, and what a continued run may change; bits of dpo_field.flags. */
 enum {
@@ -27,6 +29,9 @@ enum {
 
 /** Whether a run continues from the newest checkpoint in its folder; order of the names in the table. */
 typedef enum { DPO_RESUME_AUTO, DPO_RESUME_NEVER } dpo_resume;
+
+/** How the peak rate follows the batch; order of the names in the table. */
+typedef enum { DPO_LR_AS_GIVEN, DPO_LR_SQRT, DPO_LR_LINEAR } dpo_lr_scaling;
 
 /** All keys, by group. Texts and JSON values are owned. */
 typedef struct {
@@ -64,18 +69,32 @@ typedef struct {
     } batch;
     /** The group "optimizer". */
     struct {
-        int name;            /**< adamw */
-        double lr;           /**< peak learning rate */
-        double betas[2];     /**< decay of the moments */
-        double eps;          /**< added to the root of the second moment */
-        double weight_decay; /**< decoupled */
-        double clip;         /**< largest gradient norm; 0: off */
+        int name;                 /**< row of the table of methods */
+        double lr;                /**< peak learning rate */
+        int lr_scaling;           /**< dpo_lr_scaling */
+        int64_t lr_batch;         /**< examples at which lr was tuned; 0: not given */
+        double clip;              /**< largest gradient norm; 0: off */
+        double ema;               /**< decay of the average of the weights; 0: off */
+        double weight_decay;      /**< of the matrices */
+        double betas[2];          /**< here and below: NaN where the method does not use it */
+        double eps;               /**< added to a root */
+        double momentum;          /**< decay of the momentum */
+        bool nesterov;            /**< look ahead along the momentum */
+        double alpha;             /**< decay of RMSprop's mean square */
+        double trust_coefficient; /**< of LARS */
+        int64_t ns_steps;         /**< iterations of Muon */
+        int adjust_lr;            /**< dpo_adjust_lr of optim/optimizer.h */
+        double matrix_lr;         /**< peak learning rate of Muon's matrices */
     } optimizer;
     /** The group "schedule". */
     struct {
-        char *name;    /**< row of the table of schedules */
-        double warmup; /**< steps, or a fraction of the steps below 1 */
-        double min_lr; /**< cosine: lowest rate */
+        char *name;        /**< row of the table of schedules */
+        double warmup;     /**< steps, or a fraction of the steps below 1 */
+        double min_lr;     /**< rate at the end */
+        double power;      /**< of polynomial */
+        double decay;      /**< steps of the decay at the end, or a fraction below 1 */
+        int decay_type;    /**< dpo_decay_type of optim/schedule.h */
+        int64_t timescale; /**< steps, of inverse_sqrt; 0: the warm-up */
     } schedule;
     /** The group "train". */
     struct {
@@ -124,19 +143,29 @@ typedef struct {
 const dpo_field *dpo_run_config_fields(int *n_fields);
 
 /**
- * Checks what no single row can: keys that contradict each other or that the chosen parts do not use.
+ * Checks what no single row can: keys that contradict each other or that the chosen parts do not use; and
+ * completes the numbers whose default is the optimizer's.
  *
  * \local
- * \param[in] config   What was given.
- * \param[in] run      The filled struct.
- * \param[in] command  DPO_FOR_... of the command that runs.
+ * \param[in]     config   What was given.
+ * \param[in,out] run      The filled struct.
+ * \param[in]     command  DPO_FOR_... of the command that runs.
  * \errors{DPO_EUSAGE naming the keys}
  */
-DPO_MUST_CHECK dpo_status dpo_run_config_check(const dpo_config *config, const dpo_run_config *run,
+DPO_MUST_CHECK dpo_status dpo_run_config_check(const dpo_config *config, dpo_run_config *run,
                                                unsigned command);
 
 /** The objective's parameters. \local */
 dpo_objective_params dpo_run_config_objective(const dpo_run_config *run);
+
+/** The peak learning rate: optimizer.lr, scaled with the batch as optimizer.lr_scaling says. \local */
+double dpo_run_config_peak_lr(const dpo_run_config *run);
+
+/** The optimizer's numbers. \local */
+dpo_optimizer_options dpo_run_config_optimizer(const dpo_run_config *run);
+
+/** The numbers of the schedule of a run of n_steps steps. \local */
+dpo_schedule_options dpo_run_config_schedule(const dpo_run_config *run, int64_t n_steps);
 
 /** Frees what a filled struct owns. \local */
 void dpo_run_config_destroy(dpo_run_config *run);

@@ -8,16 +8,18 @@
  * update, and the numbers of the step. Everything is planned before; nothing in it can fail, except
  * that the numbers cease to be finite, which all ranks learn alike.
  *
- * Who holds what (n = length of the flat vector, data-parallel rank r of d): weights and gradients are
- * whole on every rank; slice r of n / d belongs to rank r, which holds its moments. Gradients are
- * reduce-scattered to the slices, slices are updated, weights are gathered.
+ * Who holds what (data-parallel rank r of d): weights and gradients are whole on every rank; a shard of about
+ * 1/d of the flat vector belongs to rank r, which holds its optimizer state. Gradients are
+ * reduce-scattered to the shards, shards are updated, weights are gathered.
  */
 
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "dpo/loss/metrics.h"
-#include "dpo/optim/adamw.h"
+#include "dpo/optim/ema.h"
+#include "dpo/optim/noise.h"
+#include "dpo/optim/optimizer.h"
 #include "dpo/train/session.h"
 
 /** What a step works with; borrowed parts live longer than it. */
@@ -27,8 +29,9 @@ typedef struct {
     dpo_objective_params params;    /**< its parameters */
     double clip;                    /**< largest gradient norm; 0: off */
     dpo_batch_plan *plan;           /**< borrowed */
-    dpo_adamw *adamw;               /**< borrowed; of slice */
-    dpo_range slice;                /**< of this rank */
+    const dpo_shard *shard;         /**< borrowed; of this rank */
+    dpo_optimizer *optimizer;       /**< borrowed; of shard */
+    dpo_ema *ema;                   /**< borrowed; of shard; NULL: none */
 } dpo_step;
 
 /** Numbers of a step; of the global batch, the same on every rank. */
@@ -38,6 +41,7 @@ typedef struct {
     double grad_norm;      /**< before clipping */
     double n_tokens; /**< prompt and response tokens of all responses, as TRL's num_tokens counts */
     dpo_metric_sums sums; /**< for dpo_metric_value() */
+    dpo_noise noise;      /**< of the gradient */
     double imbalance;     /**< most loaded rank over the mean, as planned */
     double flops;         /**< floating-point operations that it needs (scaling/flops.h) */
     double step_s;        /**< wall-clock time of rank 0 */

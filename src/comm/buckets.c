@@ -139,7 +139,7 @@ static dpo_status create_one(const dpo_grid *grid, dpo_axis axis, int64_t n,
 {
     dpo_status status = get_memory(grid, axis, n, options, group_size, buckets);
 
-    if (!dpo_true_everywhere(grid, status == DPO_OK)) {
+    if (!dpo_true_everywhere(grid, status == DPO_OK) || *buckets == NULL) {
         free_memory(buckets);
         return status;
     }
@@ -187,7 +187,7 @@ static double measure(const dpo_grid *grid, dpo_axis axis, int64_t n,
     double best_s = -1.0;
     dpo_status status = create_one(grid, axis, n, options, group_size, &buckets);
 
-    if (buckets == NULL) return best_s;
+    if (status != DPO_OK || buckets == NULL) return best_s;
     status = DPO_NEW(values, n);
     bool can_run = dpo_true_everywhere(grid, status == DPO_OK);
 

@@ -18,13 +18,13 @@ dpo_status dpo_bucket_column_create(dpo_buckets *buckets)
     int64_t slot_items = n_others * dpo_bucket_part_items(buckets);
     int64_t n_slots = buckets->bf16_messages ? 1 : DPO_BUCKET_SLOTS;
 
-    DPO_TRY(DPO_NEW(buckets->requests, DPO_BUCKET_SLOTS * 2 * n_others));
+    DPO_TRY(DPO_NEW(buckets->requests, 2 * n_others * DPO_BUCKET_SLOTS));
     DPO_TRY(DPO_NEW(buckets->received, n_slots * slot_items));
     buckets->n_bytes += n_slots * slot_items * (int64_t)sizeof *buckets->received;
     if (!buckets->bf16_messages) return DPO_OK;
     DPO_TRY(DPO_NEW(buckets->bf16_received, DPO_BUCKET_SLOTS * slot_items));
     DPO_TRY(DPO_NEW(buckets->bf16_sent, DPO_BUCKET_SLOTS * slot_items));
-    buckets->n_bytes += 2 * DPO_BUCKET_SLOTS * slot_items * (int64_t)sizeof *buckets->bf16_sent;
+    buckets->n_bytes += 2 * slot_items * DPO_BUCKET_SLOTS * (int64_t)sizeof *buckets->bf16_sent;
     return DPO_OK;
 }
 

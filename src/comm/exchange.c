@@ -52,7 +52,7 @@ static dpo_status create_one(const exchange_request *request,
 {
     dpo_status status = get_memory(request, exchange);
 
-    if (!dpo_true_everywhere(request->grid, status == DPO_OK)) {
+    if (!dpo_true_everywhere(request->grid, status == DPO_OK) || *exchange == NULL) {
         free_memory(exchange);
         return status;
     }

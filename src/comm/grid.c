@@ -94,7 +94,7 @@ dpo_status dpo_grid_create_pretending(int tensor_size, int node_size, dpo_grid *
                         tensor_size, size);
     have_memory = get_memory(size, grid) == DPO_OK;
     MPI_Allreduce(MPI_IN_PLACE, &have_memory, 1, MPI_INT, MPI_MIN, MPI_COMM_WORLD);
-    if (!have_memory) {
+    if (!have_memory || *grid == NULL) {
         free_memory(grid);
         return DPO_FAIL(DPO_ENOMEM, "grid: no memory on at least one rank");
     }

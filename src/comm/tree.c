@@ -27,6 +27,7 @@ static int largest_power_below(int n)
     return power;
 }
 
+/* NOLINTBEGIN(misc-no-recursion): as deep as the logarithm of the number of ranks. */
 /* sum [n] = the tree of the items [at, at + n) of n_sources > 1 vectors. */
 static void sum_block(int n_sources, const float *const *source, int64_t at, int n, float *sum)
 {
@@ -45,6 +46,7 @@ static void sum_block(int n_sources, const float *const *source, int64_t at, int
     sum_block(n_sources - n_left, source + n_left, at, n, right);
     add_to(n, right, sum);
 }
+/* NOLINTEND(misc-no-recursion) */
 
 void dpo_tree_sum_f32(int n_sources, const float *const *source, int64_t n, bool add, float *out)
 {

@@ -7,11 +7,28 @@
 
 #include "dpo/base/memory.h"
 
+/* Floats of one thread's scratch. */
+static int64_t scratch_floats(int64_t head_dim)
+{
+    return (int64_t)2 * TILE_SCORES + 3 * TILE_QUERIES * head_dim + (int64_t)3 * TILE_QUERIES;
+}
+
+int64_t dpo_attention_plan_bytes(const dpo_attention_shape *shape, int64_t max_tokens)
+{
+    int64_t heads = 2 * (shape->n_heads + shape->n_kv_heads) * shape->head_dim * max_tokens;
+    int64_t tiles =
+        max_tokens * (int64_t)(sizeof(query_tile) + sizeof(int64_t)) + (int64_t)sizeof(int64_t);
+
+    return (heads + omp_get_max_threads() * scratch_floats(shape->head_dim)) *
+               (int64_t)sizeof(float) +
+           tiles;
+}
+
 /* The scratch of all threads is one block, cut into their parts. */
 static dpo_status allocate_scratch(dpo_attention *attention)
 {
     int64_t rows = TILE_QUERIES * attention->head_dim;
-    int64_t thread_floats = (int64_t)2 * TILE_SCORES + 3 * rows + (int64_t)3 * TILE_QUERIES;
+    int64_t thread_floats = scratch_floats(attention->head_dim);
 
     DPO_TRY(DPO_NEW(attention->scratch, attention->n_threads));
     DPO_TRY(DPO_NEW(attention->block, attention->n_threads * thread_floats));

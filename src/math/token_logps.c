@@ -41,13 +41,25 @@ static int64_t n_parts(int64_t n, int64_t part)
     return (n + part - 1) / part;
 }
 
+/* Logits of a block that is not kept. */
+static int64_t block_floats(int64_t n_vocab, int64_t max_rows)
+{
+    int64_t rows = max_rows < BLOCK_ROWS ? max_rows : BLOCK_ROWS;
+
+    return rows * (n_vocab < BLOCK_COLUMNS ? n_vocab : BLOCK_COLUMNS);
+}
+
+int64_t dpo_token_logps_plan_bytes(dpo_range vocabulary_local, int64_t max_rows)
+{
+    int64_t n_vocab = dpo_range_length(vocabulary_local);
+
+    return (max_rows + block_floats(n_vocab, max_rows)) * (int64_t)sizeof(float);
+}
+
 static dpo_status allocate(dpo_token_logps *logps)
 {
-    int64_t rows = logps->max_rows < BLOCK_ROWS ? logps->max_rows : BLOCK_ROWS;
-    int64_t columns = logps->n_vocab < BLOCK_COLUMNS ? logps->n_vocab : BLOCK_COLUMNS;
-
     DPO_TRY(DPO_NEW(logps->lse, logps->max_rows));
-    DPO_TRY(DPO_NEW(logps->block, rows * columns));
+    DPO_TRY(DPO_NEW(logps->block, block_floats(logps->n_vocab, logps->max_rows)));
     return DPO_NEW(logps->kept, logps->max_kept);
 }
 

@@ -186,6 +186,15 @@ static int64_t logits_bytes(const dpo_model *model)
     return model->limits.logits_bytes < all ? model->limits.logits_bytes : all;
 }
 
+static int64_t plans_bytes(const dpo_model *model)
+{
+    const dpo_attention_shape shape = dpo_model_attention_shape(model);
+    int64_t angles = model->limits.max_positions * model->config.head_dim * (int64_t)sizeof(float);
+
+    return dpo_attention_plan_bytes(&shape, model->limits.max_tokens) +
+           dpo_token_logps_plan_bytes(model->partition.vocabulary, model->limits.max_rows) + angles;
+}
+
 void dpo_model_lay_out(dpo_model *model, dpo_model_memory *memory)
 {
     dpo_arena *arena = &model->arena;
@@ -203,6 +212,7 @@ void dpo_model_lay_out(dpo_model *model, dpo_model_memory *memory)
         memory->exchange =
             dpo_exchange_plan_bytes(model->partition.size, dpo_model_exchange_rows(model),
                                     model->config.d_model, DPO_N_WHOLES);
+    memory->plans = plans_bytes(model);
     memory->logits = logits_bytes(model);
-    memory->total = arena->used_bytes + memory->exchange + memory->logits;
+    memory->total = arena->used_bytes + memory->exchange + memory->plans + memory->logits;
 }

@@ -101,16 +101,24 @@ static dpo_status create_matmuls(dpo_model *model)
     return dpo_matmul_create(d_ff, c->d_model, n, &model->down_matmul);
 }
 
-static dpo_status create_plans(dpo_model *model, int64_t logits_bytes)
+dpo_attention_shape dpo_model_attention_shape(const dpo_model *model)
 {
     const dpo_model_config *c = &model->config;
     const dpo_partition *p = &model->partition;
     int64_t group = c->n_heads / c->n_kv_heads;
-    dpo_attention_shape shape = {.n_heads = dpo_range_length(p->heads),
+
+    return (dpo_attention_shape){.n_heads = dpo_range_length(p->heads),
                                  .n_kv_heads = dpo_range_length(p->kv_heads),
                                  .head_dim = c->head_dim,
                                  .group = group,
                                  .skipped = p->heads.begin % group};
+}
+
+static dpo_status create_plans(dpo_model *model, int64_t logits_bytes)
+{
+    const dpo_model_config *c = &model->config;
+    const dpo_partition *p = &model->partition;
+    const dpo_attention_shape shape = dpo_model_attention_shape(model);
     dpo_rotary_options rope = c->rope;
 
     rope.max_positions = model->limits.max_positions;

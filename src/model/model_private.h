@@ -118,6 +118,9 @@ float *dpo_model_head(const dpo_model *model, float *flat);      /* [V, D]; the 
    Measures while the arena does. */
 void dpo_model_lay_out(dpo_model *model, dpo_model_memory *memory);
 
+/* model.c: this rank's heads. */
+dpo_attention_shape dpo_model_attention_shape(const dpo_model *model);
+
 /* layout.c: rows of the exchange. */
 int64_t dpo_model_exchange_rows(const dpo_model *model);
 

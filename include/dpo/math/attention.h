@@ -12,8 +12,8 @@
  * forward pass keeps their log-sum-exp and the backward pass recomputes them (Dao et al. 2022). Sums are
  * in a fixed order that does not depend on the number of threads.
  *
- * A plan holds scratch memory of 2 (H + K) E max_tokens floats and about 0.2 MB a thread, and runs on as many
- * threads as OpenMP had when it was made: one run at a time, from outside of parallel regions.
+ * A plan holds scratch memory and runs on as many threads as OpenMP had when it was made: one run at a
+ * time, from outside of parallel regions.
  */
 
 #include <stdint.h>
@@ -44,6 +44,9 @@ typedef struct dpo_attention dpo_attention;
  */
 DPO_MUST_CHECK dpo_status dpo_attention_create(const dpo_attention_shape *shape, int64_t max_tokens,
                                                dpo_attention **attention);
+
+/** Memory of a plan on this rank's threads, bytes. \local */
+int64_t dpo_attention_plan_bytes(const dpo_attention_shape *shape, int64_t max_tokens);
 
 /** Frees a plan and clears the handle; NULL is left alone. \local */
 void dpo_attention_destroy(dpo_attention **attention);

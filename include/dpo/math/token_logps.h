@@ -48,6 +48,9 @@ DPO_MUST_CHECK dpo_status dpo_token_logps_create(int64_t d_model, dpo_range voca
                                                  int64_t max_rows, int64_t budget_bytes,
                                                  dpo_token_logps **logps);
 
+/** Memory of a plan without its kept logits, bytes. \local */
+int64_t dpo_token_logps_plan_bytes(dpo_range vocabulary_local, int64_t max_rows);
+
 /** Frees a plan and clears the handle; NULL is left alone. \local */
 void dpo_token_logps_destroy(dpo_token_logps **logps);
 

@@ -61,8 +61,9 @@ typedef struct {
     int64_t activations; /**< kept from forward to backward; of one layer if not trainable */
     int64_t scratch;     /**< buffers of one layer's pass */
     int64_t exchange;    /**< matrices that tensor-parallel ranks share, this rank's part */
+    int64_t plans;       /**< of the math floor: attention, vocabulary, rotary angles */
     int64_t logits;      /**< kept logits */
-    int64_t total;       /**< the sum; plans of the math floor (a few tens of MB) come on top */
+    int64_t total;       /**< the sum */
 } dpo_model_memory;
 
 /**
@@ -72,7 +73,7 @@ typedef struct {
  * \param[in]  config     The model.
  * \param[in]  limits     What it must have room for.
  * \param[in]  partition  The rank's share.
- * \param[out] memory     Exact for all but the math floor's own plans.
+ * \param[out] memory     Exact but for what the allocator rounds up.
  * \errors{DPO_ENOMEM}
  */
 DPO_MUST_CHECK dpo_status dpo_model_plan(const dpo_model_config *config,

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "dpo/comm/buckets.h"
 #include "run_config_optimizer.h"
 
 static const char *const precisions[] = {"auto", "f32", NULL};
@@ -143,6 +144,10 @@ static const dpo_field fields[] = {
     {"parallel.transport", DPO_FIELD_CHOICE, AT(parallel.transport), "\"auto\"", NULL, 0, 0,
      transports, NULL, "how ranks of a node exchange numbers; auto takes the faster one",
      PASS | DPO_FOR_GENERATE | FREE},
+    {"parallel.bucket_bytes", DPO_FIELD_INT, AT(parallel.bucket_bytes), "0", "1 MiB or more", 0,
+     DPO_BUCKET_MAX_BYTES, NULL, "bytes", "of the gradient that go out together", TRAIN | FREE},
+    {"parallel.bf16_messages", DPO_FIELD_BOOL, AT(parallel.bf16_messages), "false", NULL, 0, 0,
+     NULL, NULL, "addends of the gradient go from node to node as bf16; sums are f32", TRAIN},
     {"checkpoint.every", DPO_FIELD_INT, AT(checkpoint.every), "0", "at the end", 0, 1 << 30, NULL,
      "steps", "steps between checkpoints", TRAIN | FREE},
     {"checkpoint.keep", DPO_FIELD_INT, AT(checkpoint.keep), "2", NULL, 0, 1 << 30, NULL, "files",

@@ -100,7 +100,37 @@ typedef struct {
     double n_edges, n_own_edges;
 } step_batch;
 
-static void run_micro_batches(dpo_step *step, step_batch *size, step_sums *sums)
+/* The gradient on its way out: what lies behind `begin` has gone. */
+typedef struct {
+    const dpo_step *step;
+    int64_t begin;
+    dpo_exact_sum squares; /* of this rank's addends, as far as they have gone */
+} outgoing;
+
+/* Squares of what this rank counts of the gradient in a shard. */
+static void add_squares(const dpo_step *step, const dpo_shard *shard, dpo_exact_sum *squares)
+{
+    dpo_model *model = step->session->model;
+
+    dpo_clip_add_squares(dpo_model_parameters(model), shard, dpo_model_gradients(model), squares);
+}
+
+/* Sums take the place of addends, so these have to be looked at before. */
+static void send(void *context, int64_t begin)
+{
+    outgoing *out = context;
+    dpo_range range = {begin, out->begin};
+    const dpo_shard ready = {1, &range, dpo_range_length(range)};
+
+    if (ready.n_elements == 0) return;
+    dpo_phase_begin(DPO_PHASE_OPTIMIZER);
+    add_squares(out->step, &ready, &out->squares);
+    out->begin = begin;
+    dpo_buckets_ready(out->step->buckets, begin);
+    dpo_phase_end(DPO_PHASE_OPTIMIZER);
+}
+
+static void run_micro_batches(dpo_step *step, step_batch *size, outgoing *out, step_sums *sums)
 {
     dpo_session *session = step->session;
     const dpo_data_set *data = &session->set[DPO_SET_TRAIN];
@@ -108,7 +138,7 @@ static void run_micro_batches(dpo_step *step, step_batch *size, step_sums *sums)
     int rank = dpo_grid_rank(session->grid, DPO_DATA);
 
     *size = (step_batch){.n_edges = count_edges(step, data->store)};
-    const dpo_gradient_sink sink = {0};
+    const dpo_gradient_sink sink = {send, out};
     int64_t n_micro_batches = dpo_batch_plan_n_micro_batches(step->plan, rank);
 
     for (int64_t i = 0; i < n_micro_batches; i++) {
@@ -128,20 +158,7 @@ static void run_micro_batches(dpo_step *step, step_batch *size, step_sums *sums)
         dpo_phase_end(DPO_PHASE_OBJECTIVE);
         dpo_pass_backward(pass, i == n_micro_batches - 1 ? &sink : NULL);
     }
-}
-
-/* Squares of what this rank counts of the gradient, in a shard or, if it is NULL, in all of it. */
-static dpo_exact_sum squares_in(const dpo_step *step, const dpo_shard *shard)
-{
-    dpo_model *model = step->session->model;
-    const dpo_parameters *parameters = dpo_model_parameters(model);
-    dpo_range all = {0, parameters->n_elements};
-    const dpo_shard whole = {1, &all, all.end};
-    dpo_exact_sum squares = {0};
-
-    dpo_clip_add_squares(parameters, shard != NULL ? shard : &whole, dpo_model_gradients(model),
-                         &squares);
-    return squares;
+    send(out, 0);
 }
 
 static void sum_over_ranks(const dpo_grid *grid, step_sums *sums)
@@ -154,21 +171,17 @@ static void sum_over_ranks(const dpo_grid *grid, step_sums *sums)
     memcpy(sums, vector, sizeof vector);
 }
 
-static void reduce(dpo_step *step, const step_batch *size, step_sums *sums,
+static void reduce(dpo_step *step, const step_batch *size, const outgoing *out, step_sums *sums,
                    dpo_step_numbers *numbers)
 {
     const dpo_grid *grid = step->session->grid;
-    dpo_model *model = step->session->model;
-    dpo_exact_sum own;
+    dpo_exact_sum squares = {0};
 
     dpo_phase_begin(DPO_PHASE_OPTIMIZER);
-    own = squares_in(step, NULL);
-    dpo_reduce_scatter_f32(grid, DPO_DATA, dpo_model_parameters(model)->n_elements,
-                           dpo_model_gradients(model));
-    dpo_exact_sum squares = squares_in(step, step->shard);
-
-    sums->noise = dpo_noise_of_rank(dpo_exact_sum_value(&own), size->n_own_edges, size->n_edges,
-                                    dpo_grid_rank(grid, DPO_TENSOR) == 0);
+    dpo_buckets_end(step->buckets);
+    add_squares(step, dpo_buckets_shard(step->buckets), &squares);
+    sums->noise = dpo_noise_of_rank(dpo_exact_sum_value(&out->squares), size->n_own_edges,
+                                    size->n_edges, dpo_grid_rank(grid, DPO_TENSOR) == 0);
     sums->n_not_finite = !isfinite(dpo_exact_sum_value(&squares)) || !isfinite(sums->loss);
     sums->n_stops = dpo_stop_requested();
     sums->rss_bytes = resident_bytes();
@@ -189,8 +202,7 @@ static void update(dpo_step *step, double lr, double grad_norm)
     dpo_phase_begin(DPO_PHASE_OPTIMIZER);
     dpo_optimizer_run(step->optimizer, &by);
     if (step->ema != NULL) dpo_ema_run(step->ema, by.weights);
-    dpo_all_gather_f32(step->session->grid, DPO_DATA, dpo_model_parameters(model)->n_elements,
-                       by.weights);
+    dpo_buckets_gather(step->buckets, by.weights);
     dpo_phase_end(DPO_PHASE_OPTIMIZER);
 }
 
@@ -198,6 +210,8 @@ void dpo_step_run(dpo_step *step, int64_t number, double lr, dpo_step_numbers *n
 {
     double begin_s = dpo_clock_s();
     double comm_begin_s = dpo_comm_time_s();
+    dpo_model *model = step->session->model;
+    outgoing out = {.step = step, .begin = dpo_model_parameters(model)->n_elements};
     step_batch size;
     step_sums sums = {0};
 
@@ -206,10 +220,11 @@ void dpo_step_run(dpo_step *step, int64_t number, double lr, dpo_step_numbers *n
     numbers->flops = count_flops(step, step->session->set[DPO_SET_TRAIN].store);
     dpo_phase_end(DPO_PHASE_PLAN);
     dpo_phase_begin(DPO_PHASE_OPTIMIZER);
-    dpo_model_zero_gradients(step->session->model);
+    dpo_model_zero_gradients(model);
+    dpo_buckets_begin(step->buckets, dpo_model_gradients(model));
     dpo_phase_end(DPO_PHASE_OPTIMIZER);
-    run_micro_batches(step, &size, &sums);
-    reduce(step, &size, &sums, numbers);
+    run_micro_batches(step, &size, &out, &sums);
+    reduce(step, &size, &out, &sums, numbers);
     numbers->is_finite = sums.n_not_finite == 0.0;
     if (numbers->is_finite) update(step, lr, numbers->grad_norm);
     numbers->loss = sums.loss;

@@ -30,8 +30,7 @@ typedef struct {
     dpo_session session;
     dpo_step step;
     dpo_batch_plan *plan;
-    dpo_range range; /* of the flat vector, of this rank */
-    dpo_shard shard; /* the same */
+    dpo_buckets *buckets;
     dpo_optimizer *optimizer;
     dpo_ema *ema; /* NULL: none */
     dpo_schedule schedule;
@@ -47,11 +46,27 @@ typedef struct {
     double begin_s;         /* when the phases began */
 } trainer;
 
+static dpo_status make_buckets(trainer *t)
+{
+    const dpo_buckets_options options = {
+        .kind = (dpo_transport_kind)t->run->parallel.transport,
+        .bucket_bytes = t->run->parallel.bucket_bytes,
+        .bf16_messages = t->run->parallel.bf16_messages,
+    };
+    int64_t n = dpo_model_parameters(t->session.model)->n_elements;
+
+    DPO_TRY(dpo_buckets_create(t->grid, DPO_DATA, n, &options, &t->buckets));
+    if (dpo_grid_size(t->grid, DPO_DATA) > 1)
+        dpo_log_info("gradients: %s", dpo_buckets_describe(t->buckets));
+    t->step.buckets = t->buckets;
+    return DPO_OK;
+}
+
 static dpo_status make_average(trainer *t)
 {
     if (t->run->optimizer.ema == 0.0) return DPO_OK;
-    return dpo_ema_create(t->run->optimizer.ema, &t->shard, dpo_model_weights(t->session.model),
-                          &t->ema);
+    return dpo_ema_create(t->run->optimizer.ema, dpo_buckets_shard(t->buckets),
+                          dpo_model_weights(t->session.model), &t->ema);
 }
 
 static dpo_status make_optimizer(trainer *t)
@@ -61,12 +76,10 @@ static dpo_status make_optimizer(trainer *t)
     int n;
     const dpo_optimizer_method *method = &dpo_optimizer_table(&n)[t->run->optimizer.name];
 
-    t->range = dpo_range_of_part(parameters->n_elements, dpo_grid_size(t->grid, DPO_DATA),
-                                 dpo_grid_rank(t->grid, DPO_DATA));
-    t->shard = (dpo_shard){dpo_range_length(t->range) > 0, &t->range, dpo_range_length(t->range)};
-    DPO_TRY(dpo_optimizer_create(t->grid, method, &options, parameters, &t->shard, &t->optimizer));
+    DPO_TRY(make_buckets(t));
+    DPO_TRY(dpo_optimizer_create(t->grid, method, &options, parameters,
+                                 dpo_buckets_shard(t->buckets), &t->optimizer));
     DPO_TRY(dpo_agree(t->grid, make_average(t)));
-    t->step.shard = &t->shard;
     t->step.optimizer = t->optimizer;
     t->step.ema = t->ema;
     return DPO_OK;
@@ -74,7 +87,8 @@ static dpo_status make_optimizer(trainer *t)
 
 static dpo_checkpoint_tensors tensors_of(const trainer *t)
 {
-    return (dpo_checkpoint_tensors){t->session.model, t->optimizer, t->ema, &t->shard};
+    return (dpo_checkpoint_tensors){t->session.model, t->optimizer, t->ema,
+                                    dpo_buckets_shard(t->buckets)};
 }
 
 static dpo_status plan_run(trainer *t)
@@ -313,8 +327,7 @@ static dpo_status export_average(const trainer *t)
 
     if (t->ema == NULL) return DPO_OK;
     dpo_ema_unpack(t->ema, weights);
-    dpo_all_gather_f32(t->grid, DPO_DATA, dpo_model_parameters(t->session.model)->n_elements,
-                       weights);
+    dpo_buckets_gather(t->buckets, weights);
     dpo_status status = export_as(t, "model-ema", &folder);
 
     if (status == DPO_OK) dpo_log_info("average of its weights: %s", folder);
@@ -414,6 +427,7 @@ dpo_status dpo_train(const dpo_grid *grid, const dpo_run_config *run)
     dpo_report_close(&t.report);
     dpo_optimizer_destroy(&t.optimizer);
     dpo_ema_destroy(&t.ema);
+    dpo_buckets_destroy(&t.buckets);
     dpo_batch_plan_destroy(&t.plan);
     dpo_json_destroy(&t.config);
     dpo_free(t.checkpoint_folder);

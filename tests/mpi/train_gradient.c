@@ -73,25 +73,24 @@ static void as_a_step(dpo_session *session, const dpo_objective *objective, resu
     int n_methods;
     const dpo_optimizer_method *adamw = &dpo_optimizer_table(&n_methods)[0];
     const dpo_parameters *parameters = dpo_model_parameters(session->model);
-    int64_t n = parameters->n_elements;
-    dpo_range own = dpo_range_of_part(n, dpo_grid_size(test_grid, DPO_DATA),
-                                      dpo_grid_rank(test_grid, DPO_DATA));
-    const dpo_shard shard = {1, &own, dpo_range_length(own)};
+    const dpo_buckets_options options = {0};
     dpo_step step = {.session = session,
                      .objective = objective,
-                     .params = dpo_run_config_objective(session->run),
-                     .shard = &shard};
+                     .params = dpo_run_config_objective(session->run)};
     dpo_step_numbers numbers;
 
     ASSERT_OK(dpo_session_plan(session, DPO_SET_TRAIN, &step.plan));
-    ASSERT_OK(dpo_optimizer_create(test_grid, adamw, &adamw->initial, parameters, &shard,
-                                   &step.optimizer));
+    ASSERT_OK(
+        dpo_buckets_create(test_grid, DPO_DATA, parameters->n_elements, &options, &step.buckets));
+    ASSERT_OK(dpo_optimizer_create(test_grid, adamw, &adamw->initial, parameters,
+                                   dpo_buckets_shard(step.buckets), &step.optimizer));
     dpo_step_run(&step, 0, 0.0, &numbers);
-    dpo_all_gather_f32(test_grid, DPO_DATA, n, dpo_model_gradients(session->model));
+    dpo_buckets_gather(step.buckets, dpo_model_gradients(session->model));
     r->loss = numbers.loss;
     keep_gradient(session->model, r);
     dpo_batch_plan_destroy(&step.plan);
     dpo_optimizer_destroy(&step.optimizer);
+    dpo_buckets_destroy(&step.buckets);
 }
 
 static void compare(const result *got, const result *want)

@@ -103,10 +103,12 @@ typedef struct {
     } train;
     /** The group "parallel". */
     struct {
-        int64_t tensor;    /**< ranks that share one copy of the model */
-        int transport;     /**< dpo_transport_kind of comm/transport.h */
-        bool reproducible; /**< the same bits for every number of data-parallel ranks */
-        int64_t shards;    /**< of the global batch then */
+        int64_t tensor;       /**< ranks that share one copy of the model */
+        int transport;        /**< dpo_transport_kind of comm/transport.h */
+        int64_t bucket_bytes; /**< of the gradient that travel together; 0: chosen by the program */
+        bool bf16_messages;   /**< round the addends of gradients in messages between nodes */
+        bool reproducible;    /**< the same bits for every number of data-parallel ranks */
+        int64_t shards;       /**< of the global batch then */
     } parallel;
     /** The group "checkpoint". */
     struct {

@@ -9,13 +9,15 @@
  * that the numbers cease to be finite, which all ranks learn alike.
  *
  * Who holds what (data-parallel rank r of d): weights and gradients are whole on every rank; a shard of about
- * 1/d of the flat vector belongs to rank r, which holds its optimizer state. Gradients are
- * reduce-scattered to the shards, shards are updated, weights are gathered.
+ * 1/d of the flat vector belongs to rank r, which holds its optimizer state. Gradients are summed
+ * to the shards in buckets (comm/buckets.h), which go out while the backward pass of the last micro-batch
+ * still runs; shards are updated, weights are gathered.
  */
 
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "dpo/comm/buckets.h"
 #include "dpo/loss/metrics.h"
 #include "dpo/optim/ema.h"
 #include "dpo/optim/noise.h"
@@ -29,9 +31,9 @@ typedef struct {
     dpo_objective_params params;    /**< its parameters */
     double clip;                    /**< largest gradient norm; 0: off */
     dpo_batch_plan *plan;           /**< borrowed */
-    const dpo_shard *shard;         /**< borrowed; of this rank */
-    dpo_optimizer *optimizer;       /**< borrowed; of shard */
-    dpo_ema *ema;                   /**< borrowed; of shard; NULL: none */
+    dpo_buckets *buckets;           /**< borrowed; of the gradient, over the data-parallel ranks */
+    dpo_optimizer *optimizer;       /**< borrowed; of the shard of buckets */
+    dpo_ema *ema;                   /**< borrowed; of the shard of buckets; NULL: none */
 } dpo_step;
 
 /** Numbers of a step; of the global batch, the same on every rank. */

@@ -5,7 +5,8 @@
 /**
  * \file
  * Collectives with 64-bit counts. Sums run in the order of the ranks, so that the same grid gives the
- * same bits every time. None of them can fail; MPI's own failures end the program.
+ * same bits every time. None of them can fail or allocates memory; MPI's own failures end the program.
+ * Long vectors have ways of their own: buckets.h, exchange.h.
  *
  * All are collective on the ranks of the axis.
  */
@@ -47,18 +48,6 @@ void dpo_broadcast(const dpo_grid *grid, dpo_axis axis, int root, int64_t n_byte
  */
 void dpo_all_gather_bytes(const dpo_grid *grid, dpo_axis axis, int64_t n_local, const void *local,
                           void *all);
-
-/**
- * Sums a vector over the ranks of an axis; each rank gets its own part of the sum.
- *
- * \collective{the axis}
- * \param[in]     grid    Borrowed.
- * \param[in]     axis    Ranks that take part.
- * \param[in]     n       Length of the vector, the same on every rank.
- * \param[in,out] values  f32 [n]; on return the part dpo_range_of_part(n, size, rank) holds the sum, added in
- *                        rank order; the rest is unspecified.
- */
-void dpo_reduce_scatter_f32(const dpo_grid *grid, dpo_axis axis, int64_t n, float *values);
 
 /**
  * Gives every rank the whole of a vector of which each rank holds its part, in place.

@@ -54,5 +54,6 @@ dpo_status dpo_command_evaluate(dpo_call *call);
 dpo_status dpo_command_generate(dpo_call *call);
 dpo_status dpo_command_export(dpo_call *call);
 dpo_status dpo_command_inspect(dpo_call *call);
+dpo_status dpo_command_bench(dpo_call *call);
 
 #endif

@@ -31,6 +31,10 @@ const dpo_command dpo_commands[] = {
     {"inspect", "FILE|DIR",
      "what a store, cache, checkpoint or model folder holds, and whether it is whole", 0, 1, 1,
      false, dpo_command_inspect},
+    {"bench", "[NAME] [options]",
+     "this machine's peaks, and how near the program comes to them: memory, matmul, kernels, "
+     "collectives, files, generate",
+     DPO_FOR_BENCH, 0, 1, false, dpo_command_bench},
     {NULL, NULL, NULL, 0, 0, 0, false, NULL},
 };
 

@@ -3,6 +3,7 @@
 
 #include "dpo/base/clock.h"
 #include "dpo/base/memory.h"
+#include "dpo/math/elementary.h"
 #include "onednn.h"
 
 /* C = A B with A [m, k], B [k, n]: rows of a micro-batch times widths of layers, ascending. */
@@ -19,19 +20,12 @@ static const product_shape shapes[] = {{512, 768, 768},
 enum {
     N_SHAPES = sizeof shapes / sizeof shapes[0],
     MIN_RUNS = 2, /* the first one wakes threads and touches memory */
-    TRIAD_ITEMS = 1 << 25
+    TRIAD_ITEMS = 1 << 24
 };
 
 static double flops_of(const product_shape *shape)
 {
     return 2.0 * (double)shape->m * (double)shape->n * (double)shape->k;
-}
-
-static void fill(int64_t n, float value, float *x)
-{
-#pragma omp parallel for schedule(static)
-    for (int64_t i = 0; i < n; i++)
-        x[i] = value;
 }
 
 /* Seconds of the fastest run of a shape. Memory that was never written would be one page that stays in cache. */
@@ -40,8 +34,8 @@ static double time_product(const product_shape *shape, double budget_s, float *a
 {
     double best_s = 1e30;
 
-    fill(shape->m * shape->k, 1.0f, a);
-    fill(shape->k * shape->n, 0.5f, b);
+    dpo_fill_run(shape->m * shape->k, 1.0f, a);
+    dpo_fill_run(shape->k * shape->n, 0.5f, b);
     double begin_s = dpo_clock_s();
     double end_s = begin_s;
 
@@ -118,9 +112,9 @@ dpo_status dpo_peak_memory(double budget_s, double *bytes_per_s)
     if (status == DPO_OK) status = DPO_NEW(b, TRIAD_ITEMS);
     if (status == DPO_OK) status = DPO_NEW(c, TRIAD_ITEMS);
     if (status == DPO_OK) {
-        fill(TRIAD_ITEMS, 0.0f, a);
-        fill(TRIAD_ITEMS, 1.0f, b);
-        fill(TRIAD_ITEMS, 2.0f, c);
+        dpo_fill_run(TRIAD_ITEMS, 0.0f, a);
+        dpo_fill_run(TRIAD_ITEMS, 1.0f, b);
+        dpo_fill_run(TRIAD_ITEMS, 2.0f, c);
         *bytes_per_s = 12.0 * (double)TRIAD_ITEMS / time_triad(budget_s, b, c, a);
     }
     dpo_free(a);

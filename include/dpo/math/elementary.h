@@ -4,7 +4,7 @@
 
 /**
  * \file
- * Elementary functions of f32 arrays, vectorised; one thread.
+ * Elementary functions of f32 arrays, vectorised; one thread, unless said otherwise.
  */
 
 #include <stdint.h>
@@ -28,5 +28,15 @@ void dpo_exp_run(int64_t n, const float *x, float *y);
  * \param[out] y  f32 [n]; may be x itself.
  */
 void dpo_sigmoid_run(int64_t n, const float *x, float *y);
+
+/**
+ * y = value, by all threads, so that each page lies near the thread that works on it later.
+ *
+ * \local
+ * \param[in]  n      >= 0.
+ * \param[in]  value  Any.
+ * \param[out] y      f32 [n].
+ */
+void dpo_fill_run(int64_t n, float value, float *y);
 
 #endif

@@ -24,6 +24,7 @@ enum {
     DPO_FOR_EVALUATE = 8,
     DPO_FOR_GENERATE = 16,
     DPO_FOR_EXPORT = 32,
+    DPO_FOR_BENCH = 64,
     DPO_MAY_CHANGE = 256 /**< may differ between a run and its continuation */
 };
 

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef DPO_BENCH_PRIVATE_H
+#define DPO_BENCH_PRIVATE_H
+
+#include "dpo/base/json.h"
+#include "dpo/bench/bench.h"
+
+/* What bounds a benchmark. */
+typedef enum { DPO_BOUND_NONE, DPO_BOUND_MATMUL, DPO_BOUND_MEMORY, DPO_N_BOUNDS } dpo_bound;
+
+/* Benchmarks under way. */
+typedef struct {
+    const dpo_grid *grid;
+    const dpo_bench_options *options;
+    double peak[DPO_N_BOUNDS]; /* FLOP/s and bytes/s of all ranks together */
+    dpo_json *rows;            /* on world rank 0: what was measured */
+} dpo_bench;
+
+/* One row of the table. */
+typedef struct {
+    const char *group;
+    const char *name;
+    const char *unit; /* of a speed: "FLOP/s", "B/s", "tokens/s", "calls/s" */
+    dpo_bound bound;
+    double amount; /* of one run on this rank, in the unit's first word */
+    double
+        per_item; /* bytes or FLOP of the bound for one item of the amount; 0: it is that already */
+} dpo_bench_case;
+
+typedef void dpo_bench_function(void *context);
+
+/*
+ * Seconds of the fastest of several runs on this rank. All ranks make the same number of them, so that the
+ * function may be collective along any axis. Collective on all ranks.
+ */
+double dpo_bench_time(const dpo_bench *bench, dpo_bench_function *run, void *context);
+
+/* Puts a row that took seconds on this rank into the table. Collective on all ranks. */
+DPO_MUST_CHECK dpo_status dpo_bench_put(dpo_bench *bench, const dpo_bench_case *row,
+                                        double seconds);
+
+/* Times and puts. Collective on all ranks. */
+DPO_MUST_CHECK dpo_status dpo_bench_measure(dpo_bench *bench, const dpo_bench_case *row,
+                                            dpo_bench_function *run, void *context);
+
+/* n items that are not zero, for dpo_free(); NULL on error. Local. */
+DPO_MUST_CHECK dpo_status dpo_bench_values(int64_t n, float **values);
+
+/* The groups. Collective on all ranks. */
+DPO_MUST_CHECK dpo_status dpo_bench_matmul(dpo_bench *bench);
+DPO_MUST_CHECK dpo_status dpo_bench_memory(dpo_bench *bench);
+DPO_MUST_CHECK dpo_status dpo_bench_kernels(dpo_bench *bench);
+DPO_MUST_CHECK dpo_status dpo_bench_elementwise(dpo_bench *bench); /* part of kernels */
+DPO_MUST_CHECK dpo_status dpo_bench_optimizer(dpo_bench *bench);   /* part of kernels */
+DPO_MUST_CHECK dpo_status dpo_bench_collectives(dpo_bench *bench);
+DPO_MUST_CHECK dpo_status dpo_bench_files(dpo_bench *bench);
+DPO_MUST_CHECK dpo_status dpo_bench_generate(dpo_bench *bench);
+
+#endif

@@ -100,14 +100,13 @@ typedef struct {
     double n_edges, n_own_edges;
 } step_batch;
 
-/* The gradient on its way out: what lies behind `begin` has gone. */
+/* Gradients on their way out: those from end on have gone, with these squares. */
 typedef struct {
-    const dpo_step *step;
-    int64_t begin;
-    dpo_exact_sum squares; /* of this rank's addends, as far as they have gone */
-} outgoing;
+    dpo_step *step;
+    int64_t end;
+    dpo_exact_sum squares;
+} stream;
 
-/* Squares of what this rank counts of the gradient in a shard. */
 static void add_squares(const dpo_step *step, const dpo_shard *shard, dpo_exact_sum *squares)
 {
     dpo_model *model = step->session->model;
@@ -115,50 +114,89 @@ static void add_squares(const dpo_step *step, const dpo_shard *shard, dpo_exact_
     dpo_clip_add_squares(dpo_model_parameters(model), shard, dpo_model_gradients(model), squares);
 }
 
-/* Sums take the place of addends, so these have to be looked at before. */
+/* Gradients from begin on are finished. */
 static void send(void *context, int64_t begin)
 {
-    outgoing *out = context;
-    dpo_range range = {begin, out->begin};
-    const dpo_shard ready = {1, &range, dpo_range_length(range)};
+    stream *s = context;
+    dpo_range part = {begin, s->end};
+    const dpo_shard finished = {1, &part, dpo_range_length(part)};
 
-    if (ready.n_elements == 0) return;
+    if (dpo_range_length(part) == 0) return;
     dpo_phase_begin(DPO_PHASE_OPTIMIZER);
-    add_squares(out->step, &ready, &out->squares);
-    out->begin = begin;
-    dpo_buckets_ready(out->step->buckets, begin);
+    add_squares(s->step, &finished, &s->squares);
+    dpo_buckets_ready(s->step->buckets, begin);
     dpo_phase_end(DPO_PHASE_OPTIMIZER);
+    s->end = begin;
 }
 
-static void run_micro_batches(dpo_step *step, step_batch *size, outgoing *out, step_sums *sums)
+static void run_micro_batch(dpo_step *step, int64_t n, const int64_t *examples,
+                            const dpo_gradient_sink *last, step_batch *size, step_sums *sums)
 {
-    dpo_session *session = step->session;
-    const dpo_data_set *data = &session->set[DPO_SET_TRAIN];
-    dpo_pass *pass = &session->pass;
-    int rank = dpo_grid_rank(session->grid, DPO_DATA);
+    const dpo_data_set *data = &step->session->set[DPO_SET_TRAIN];
+    dpo_pass *pass = &step->session->pass;
 
-    *size = (step_batch){.n_edges = count_edges(step, data->store)};
-    const dpo_gradient_sink sink = {send, out};
-    int64_t n_micro_batches = dpo_batch_plan_n_micro_batches(step->plan, rank);
+    dpo_pass_forward(pass, data->store, n, examples);
+    dpo_phase_begin(DPO_PHASE_OBJECTIVE);
+    dpo_objective_batch batch = dpo_pass_objective_batch(pass, data->reference_logp, size->n_edges);
 
+    size->n_own_edges += (double)batch.n_edges;
+    sums->reference_loss += loss_at_reference(step, &batch, pass->slope);
+    sums->loss += dpo_objective_run(step->objective, &step->params, &batch, pass->slope);
+    sums->n_tokens += count_tokens(pass, data->store);
+    dpo_metric_sums_add(&batch, step->params.beta, &sums->metrics);
+    dpo_phase_end(DPO_PHASE_OBJECTIVE);
+    dpo_pass_backward(pass, last);
+}
+
+/* Leaves the shard's gradient; its last micro-batch tells the sink. */
+static void run_shard(dpo_step *step, int shard, const dpo_gradient_sink *sink, step_batch *size,
+                      step_sums *sums)
+{
+    int64_t n_micro_batches = dpo_batch_plan_n_micro_batches(step->plan, shard);
+
+    dpo_phase_begin(DPO_PHASE_OPTIMIZER);
+    dpo_model_zero_gradients(step->session->model);
+    dpo_phase_end(DPO_PHASE_OPTIMIZER);
     for (int64_t i = 0; i < n_micro_batches; i++) {
         int64_t n;
-        const int64_t *examples = dpo_batch_plan_micro_batch(step->plan, rank, i, &n);
+        const int64_t *examples = dpo_batch_plan_micro_batch(step->plan, shard, i, &n);
 
-        dpo_pass_forward(pass, data->store, n, examples);
-        dpo_phase_begin(DPO_PHASE_OBJECTIVE);
-        dpo_objective_batch batch =
-            dpo_pass_objective_batch(pass, data->reference_logp, size->n_edges);
-
-        size->n_own_edges += (double)batch.n_edges;
-        sums->reference_loss += loss_at_reference(step, &batch, pass->slope);
-        sums->loss += dpo_objective_run(step->objective, &step->params, &batch, pass->slope);
-        sums->n_tokens += count_tokens(pass, data->store);
-        dpo_metric_sums_add(&batch, step->params.beta, &sums->metrics);
-        dpo_phase_end(DPO_PHASE_OBJECTIVE);
-        dpo_pass_backward(pass, i == n_micro_batches - 1 ? &sink : NULL);
+        run_micro_batch(step, n, examples, i == n_micro_batches - 1 ? sink : NULL, size, sums);
     }
-    send(out, 0);
+}
+
+static void run_shards(dpo_step *step, stream *out, step_batch *size, step_sums *sums)
+{
+    const dpo_gradient_sink silent = {0};
+    const dpo_gradient_sink sending = {.ready = send, .context = out};
+    float *gradients = dpo_model_gradients(step->session->model);
+    dpo_range shards = dpo_session_shards(step->session);
+
+    if (step->tree == NULL) dpo_buckets_begin(step->buckets, gradients);
+    for (int64_t shard = shards.begin; shard < shards.end; shard++) {
+        run_shard(step, (int)shard, step->tree == NULL ? &sending : &silent, size, sums);
+        dpo_phase_begin(DPO_PHASE_OPTIMIZER);
+        if (step->tree != NULL) dpo_gradient_tree_add(step->tree, gradients);
+        dpo_phase_end(DPO_PHASE_OPTIMIZER);
+    }
+    if (step->tree != NULL) dpo_buckets_begin(step->buckets, gradients);
+}
+
+/* Gradients of the batch, summed into the rank's shard. */
+static void compute_gradients(dpo_step *step, step_batch *size, step_sums *sums)
+{
+    const dpo_session *session = step->session;
+    bool is_first = dpo_grid_rank(session->grid, DPO_TENSOR) == 0;
+    stream out = {.step = step, .end = dpo_model_parameters(session->model)->n_elements};
+
+    *size = (step_batch){.n_edges = count_edges(step, session->set[DPO_SET_TRAIN].store)};
+    run_shards(step, &out, size, sums);
+    send(&out, 0);
+    dpo_phase_begin(DPO_PHASE_OPTIMIZER);
+    dpo_buckets_end(step->buckets);
+    sums->noise = dpo_noise_of_rank(dpo_exact_sum_value(&out.squares), size->n_own_edges,
+                                    size->n_edges, is_first);
+    dpo_phase_end(DPO_PHASE_OPTIMIZER);
 }
 
 static void sum_over_ranks(const dpo_grid *grid, step_sums *sums)
@@ -171,17 +209,14 @@ static void sum_over_ranks(const dpo_grid *grid, step_sums *sums)
     memcpy(sums, vector, sizeof vector);
 }
 
-static void reduce(dpo_step *step, const step_batch *size, const outgoing *out, step_sums *sums,
-                   dpo_step_numbers *numbers)
+static void sum_numbers(const dpo_step *step, const step_batch *size, step_sums *sums,
+                        dpo_step_numbers *numbers)
 {
     const dpo_grid *grid = step->session->grid;
     dpo_exact_sum squares = {0};
 
     dpo_phase_begin(DPO_PHASE_OPTIMIZER);
-    dpo_buckets_end(step->buckets);
     add_squares(step, dpo_buckets_shard(step->buckets), &squares);
-    sums->noise = dpo_noise_of_rank(dpo_exact_sum_value(&out->squares), size->n_own_edges,
-                                    size->n_edges, dpo_grid_rank(grid, DPO_TENSOR) == 0);
     sums->n_not_finite = !isfinite(dpo_exact_sum_value(&squares)) || !isfinite(sums->loss);
     sums->n_stops = dpo_stop_requested();
     sums->rss_bytes = resident_bytes();
@@ -206,12 +241,36 @@ static void update(dpo_step *step, double lr, double grad_norm)
     dpo_phase_end(DPO_PHASE_OPTIMIZER);
 }
 
+static dpo_status make_tree(dpo_step *step, int64_t n)
+{
+    int64_t n_shards = dpo_range_length(dpo_session_shards(step->session));
+
+    return n_shards == 1 ? DPO_OK : dpo_gradient_tree_create(n, n_shards, &step->tree);
+}
+
+dpo_status dpo_step_open(dpo_step *step)
+{
+    const dpo_session *session = step->session;
+    const dpo_run_config *run = session->run;
+    int64_t n = dpo_model_parameters(session->model)->n_elements;
+    const dpo_buckets_options options = {.kind = (dpo_transport_kind)run->parallel.transport,
+                                         .bucket_bytes = run->parallel.bucket_bytes,
+                                         .bf16_messages = run->parallel.bf16_messages};
+
+    DPO_TRY(dpo_buckets_create(session->grid, DPO_DATA, n, &options, &step->buckets));
+    return dpo_agree(session->grid, make_tree(step, n));
+}
+
+void dpo_step_close(dpo_step *step)
+{
+    dpo_buckets_destroy(&step->buckets);
+    dpo_gradient_tree_destroy(&step->tree);
+}
+
 void dpo_step_run(dpo_step *step, int64_t number, double lr, dpo_step_numbers *numbers)
 {
     double begin_s = dpo_clock_s();
     double comm_begin_s = dpo_comm_time_s();
-    dpo_model *model = step->session->model;
-    outgoing out = {.step = step, .begin = dpo_model_parameters(model)->n_elements};
     step_batch size;
     step_sums sums = {0};
 
@@ -219,12 +278,8 @@ void dpo_step_run(dpo_step *step, int64_t number, double lr, dpo_step_numbers *n
     dpo_batch_plan_run(step->plan, number);
     numbers->flops = count_flops(step, step->session->set[DPO_SET_TRAIN].store);
     dpo_phase_end(DPO_PHASE_PLAN);
-    dpo_phase_begin(DPO_PHASE_OPTIMIZER);
-    dpo_model_zero_gradients(model);
-    dpo_buckets_begin(step->buckets, dpo_model_gradients(model));
-    dpo_phase_end(DPO_PHASE_OPTIMIZER);
-    run_micro_batches(step, &size, &out, &sums);
-    reduce(step, &size, &out, &sums, numbers);
+    compute_gradients(step, &size, &sums);
+    sum_numbers(step, &size, &sums, numbers);
     numbers->is_finite = sums.n_not_finite == 0.0;
     if (numbers->is_finite) update(step, lr, numbers->grad_norm);
     numbers->loss = sums.loss;

@@ -30,7 +30,6 @@ typedef struct {
     dpo_session session;
     dpo_step step;
     dpo_batch_plan *plan;
-    dpo_buckets *buckets;
     dpo_optimizer *optimizer;
     dpo_ema *ema; /* NULL: none */
     dpo_schedule schedule;
@@ -46,39 +45,24 @@ typedef struct {
     double begin_s;         /* when the phases began */
 } trainer;
 
-static dpo_status make_buckets(trainer *t)
-{
-    const dpo_buckets_options options = {
-        .kind = (dpo_transport_kind)t->run->parallel.transport,
-        .bucket_bytes = t->run->parallel.bucket_bytes,
-        .bf16_messages = t->run->parallel.bf16_messages,
-    };
-    int64_t n = dpo_model_parameters(t->session.model)->n_elements;
-
-    DPO_TRY(dpo_buckets_create(t->grid, DPO_DATA, n, &options, &t->buckets));
-    if (dpo_grid_size(t->grid, DPO_DATA) > 1)
-        dpo_log_info("gradients: %s", dpo_buckets_describe(t->buckets));
-    t->step.buckets = t->buckets;
-    return DPO_OK;
-}
-
 static dpo_status make_average(trainer *t)
 {
     if (t->run->optimizer.ema == 0.0) return DPO_OK;
-    return dpo_ema_create(t->run->optimizer.ema, dpo_buckets_shard(t->buckets),
+    return dpo_ema_create(t->run->optimizer.ema, dpo_buckets_shard(t->step.buckets),
                           dpo_model_weights(t->session.model), &t->ema);
 }
 
 static dpo_status make_optimizer(trainer *t)
 {
-    const dpo_parameters *parameters = dpo_model_parameters(t->session.model);
     const dpo_optimizer_options options = dpo_run_config_optimizer(t->run);
     int n;
     const dpo_optimizer_method *method = &dpo_optimizer_table(&n)[t->run->optimizer.name];
 
-    DPO_TRY(make_buckets(t));
-    DPO_TRY(dpo_optimizer_create(t->grid, method, &options, parameters,
-                                 dpo_buckets_shard(t->buckets), &t->optimizer));
+    DPO_TRY(dpo_step_open(&t->step));
+    if (dpo_grid_size(t->grid, DPO_DATA) > 1)
+        dpo_log_info("gradient sums: %s", dpo_buckets_describe(t->step.buckets));
+    DPO_TRY(dpo_optimizer_create(t->grid, method, &options, dpo_model_parameters(t->session.model),
+                                 dpo_buckets_shard(t->step.buckets), &t->optimizer));
     DPO_TRY(dpo_agree(t->grid, make_average(t)));
     t->step.optimizer = t->optimizer;
     t->step.ema = t->ema;
@@ -88,7 +72,7 @@ static dpo_status make_optimizer(trainer *t)
 static dpo_checkpoint_tensors tensors_of(const trainer *t)
 {
     return (dpo_checkpoint_tensors){t->session.model, t->optimizer, t->ema,
-                                    dpo_buckets_shard(t->buckets)};
+                                    dpo_buckets_shard(t->step.buckets)};
 }
 
 static dpo_status plan_run(trainer *t)
@@ -327,7 +311,7 @@ static dpo_status export_average(const trainer *t)
 
     if (t->ema == NULL) return DPO_OK;
     dpo_ema_unpack(t->ema, weights);
-    dpo_buckets_gather(t->buckets, weights);
+    dpo_buckets_gather(t->step.buckets, weights);
     dpo_status status = export_as(t, "model-ema", &folder);
 
     if (status == DPO_OK) dpo_log_info("average of its weights: %s", folder);
@@ -427,7 +411,7 @@ dpo_status dpo_train(const dpo_grid *grid, const dpo_run_config *run)
     dpo_report_close(&t.report);
     dpo_optimizer_destroy(&t.optimizer);
     dpo_ema_destroy(&t.ema);
-    dpo_buckets_destroy(&t.buckets);
+    dpo_step_close(&t.step);
     dpo_batch_plan_destroy(&t.plan);
     dpo_json_destroy(&t.config);
     dpo_free(t.checkpoint_folder);

@@ -72,17 +72,15 @@ static void as_a_step(dpo_session *session, const dpo_objective *objective, resu
 {
     int n_methods;
     const dpo_optimizer_method *adamw = &dpo_optimizer_table(&n_methods)[0];
-    const dpo_parameters *parameters = dpo_model_parameters(session->model);
-    const dpo_buckets_options options = {0};
     dpo_step step = {.session = session,
                      .objective = objective,
                      .params = dpo_run_config_objective(session->run)};
     dpo_step_numbers numbers;
 
     ASSERT_OK(dpo_session_plan(session, DPO_SET_TRAIN, &step.plan));
-    ASSERT_OK(
-        dpo_buckets_create(test_grid, DPO_DATA, parameters->n_elements, &options, &step.buckets));
-    ASSERT_OK(dpo_optimizer_create(test_grid, adamw, &adamw->initial, parameters,
+    ASSERT_OK(dpo_step_open(&step));
+    ASSERT_OK(dpo_optimizer_create(test_grid, adamw, &adamw->initial,
+                                   dpo_model_parameters(session->model),
                                    dpo_buckets_shard(step.buckets), &step.optimizer));
     dpo_step_run(&step, 0, 0.0, &numbers);
     dpo_buckets_gather(step.buckets, dpo_model_gradients(session->model));
@@ -90,7 +88,7 @@ static void as_a_step(dpo_session *session, const dpo_objective *objective, resu
     keep_gradient(session->model, r);
     dpo_batch_plan_destroy(&step.plan);
     dpo_optimizer_destroy(&step.optimizer);
-    dpo_buckets_destroy(&step.buckets);
+    dpo_step_close(&step);
 }
 
 static void compare(const result *got, const result *want)
@@ -156,6 +154,18 @@ static void prompts_laid_out_for_each_response(void **state)
     check_case("{\"batch\": {\"tokens\": 1000, \"share_prompts\": false}}");
 }
 
+static void a_reproducible_run_in_eight_shards(void **state)
+{
+    (void)state;
+    check_case("{\"batch\": {\"tokens\": 1000}, \"parallel\": {\"reproducible\": true}}");
+}
+
+static void small_buckets_by_messages(void **state)
+{
+    (void)state;
+    check_case("{\"parallel\": {\"bucket_bytes\": 65536, \"transport\": \"messages\"}}");
+}
+
 /* One step with all examples of a file. */
 static void step_of(const char *data, const char *keys, result *r)
 {
@@ -219,6 +229,8 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(many_small_micro_batches),
     cmocka_unit_test(an_example_in_each_micro_batch),
     cmocka_unit_test(prompts_laid_out_for_each_response),
+    cmocka_unit_test(a_reproducible_run_in_eight_shards),
+    cmocka_unit_test(small_buckets_by_messages),
     cmocka_unit_test(shared_and_separate_prompts_agree),
     cmocka_unit_test(grouped_examples_have_the_loss_and_gradient_of_their_pairs),
     cmocka_unit_test(truncated_groups_have_them_too),

@@ -9,9 +9,12 @@
  * that the numbers cease to be finite, which all ranks learn alike.
  *
  * Who holds what (data-parallel rank r of d): weights and gradients are whole on every rank; a shard of about
- * 1/d of the flat vector belongs to rank r, which holds its optimizer state. Gradients are summed
- * to the shards in buckets (comm/buckets.h), which go out while the backward pass of the last micro-batch
- * still runs; shards are updated, weights are gathered.
+ * 1/d of the flat vector belongs to rank r, which holds its optimizer state. Gradients go out in
+ * buckets while the last micro-batch's backward pass runs and are summed into the shards, shards
+ * are updated, weights are gathered.
+ *
+ * A reproducible run (parallel.reproducible) has k shards of the batch a rank; their gradients are summed along a
+ * tree before anything goes out (gradient_tree.h).
  */
 
 #include <stdbool.h>
@@ -22,6 +25,7 @@
 #include "dpo/optim/ema.h"
 #include "dpo/optim/noise.h"
 #include "dpo/optim/optimizer.h"
+#include "dpo/train/gradient_tree.h"
 #include "dpo/train/session.h"
 
 /** What a step works with; borrowed parts live longer than it. */
@@ -31,9 +35,10 @@ typedef struct {
     dpo_objective_params params;    /**< its parameters */
     double clip;                    /**< largest gradient norm; 0: off */
     dpo_batch_plan *plan;           /**< borrowed */
-    dpo_buckets *buckets;           /**< borrowed; of the gradient, over the data-parallel ranks */
+    dpo_buckets *buckets;           /**< owned; gradient sums and the rank's shard */
+    dpo_gradient_tree *tree;        /**< owned; NULL: the rank has one shard of the batch */
     dpo_optimizer *optimizer;       /**< borrowed; of the shard of buckets */
-    dpo_ema *ema;                   /**< borrowed; of the shard of buckets; NULL: none */
+    dpo_ema *ema;                   /**< borrowed; of the same shard; NULL: none */
 } dpo_step;
 
 /** Numbers of a step; of the global batch, the same on every rank. */
@@ -52,6 +57,18 @@ typedef struct {
     bool is_finite;       /**< loss and gradient of every rank */
     bool must_stop;       /**< a signal asked a rank to stop */
 } dpo_step_numbers;
+
+/**
+ * Plans how gradients are summed: buckets and tree.
+ *
+ * \collective{all ranks of the grid}
+ * \param[in,out] step  With a session; for dpo_step_close(), also after an error.
+ * \errors{DPO_ENOMEM}
+ */
+DPO_MUST_CHECK dpo_status dpo_step_open(dpo_step *step);
+
+/** Frees what dpo_step_open() made. \collective{all ranks of the grid} */
+void dpo_step_close(dpo_step *step);
 
 /**
  * Runs a step. If the numbers are not finite the weights stay as they were.

@@ -10,7 +10,7 @@
 /* An example of the step's global batch and where it goes. */
 typedef struct {
     int64_t example;
-    int64_t tokens;
+    int64_t tokens, rows;
     double cost;
     int shard;
     int64_t micro_batch; /* of the shard */
@@ -36,6 +36,7 @@ struct dpo_batch_plan {
     int64_t *begin_of_micro_batch; /* [capacity + 1] */
     int64_t *begin_of_shard;       /* [n_shards + 1] */
     int64_t *room_tokens;          /* [capacity] left in each micro-batch of one shard */
+    int64_t *room_rows;            /* [capacity] likewise */
     double *load;                  /* [n_shards] cost of a shard */
 };
 
@@ -50,6 +51,7 @@ static void lay_out_memory(dpo_arena *arena, dpo_batch_plan *plan)
         dpo_arena_take(arena, plan->capacity + 1, sizeof *plan->begin_of_micro_batch);
     plan->begin_of_shard = dpo_arena_take(arena, n_shards + 1, sizeof *plan->begin_of_shard);
     plan->room_tokens = dpo_arena_take(arena, plan->capacity, sizeof *plan->room_tokens);
+    plan->room_rows = dpo_arena_take(arena, plan->capacity, sizeof *plan->room_rows);
     plan->load = dpo_arena_take(arena, n_shards, sizeof *plan->load);
 }
 
@@ -67,7 +69,7 @@ dpo_status dpo_batch_plan_create(const dpo_batch_plan_options *options,
     const int64_t n = options->n_examples;
     const int64_t batch = options->batch_examples;
 
-    DPO_ASSERT(n >= 0 && batch > 0 && options->budget_tokens > 0);
+    DPO_ASSERT(n >= 0 && batch > 0 && options->budget_tokens > 0 && options->budget_rows > 0);
     DPO_ASSERT(options->data_size > 0 && options->rank_shards > 0);
     DPO_TRY(DPO_NEW(*plan, 1));
     (*plan)->options = *options;
@@ -123,7 +125,7 @@ static void take_batch(dpo_batch_plan *plan, int64_t step_of_epoch)
         int64_t example = plan->order[plan->batch_begin + i];
         const dpo_example_cost *cost = &plan->costs[example];
 
-        plan->dealt[i] = (dealt){.example = example, .tokens = cost->tokens};
+        plan->dealt[i] = (dealt){.example = example, .tokens = cost->tokens, .rows = cost->rows};
         plan->dealt[i].cost = (double)cost->tokens * o->cost_of_token +
                               (double)cost->rows * o->cost_of_row + cost->pairs * o->cost_of_pair;
     }
@@ -197,17 +199,21 @@ static void deal_to_shards(dpo_batch_plan *plan)
 /* Packs the items [begin, end) of one shard, longest first. Returns the number of micro-batches. */
 static int64_t pack(dpo_batch_plan *plan, int64_t begin, int64_t end)
 {
-    int64_t *room = plan->room_tokens;
+    int64_t *tokens = plan->room_tokens, *rows = plan->room_rows;
     int64_t n = 0;
 
     for (int64_t i = begin; i < end; i++) {
         dealt *item = &plan->dealt[i];
         int64_t at = 0;
 
-        while (at < n && room[at] < item->tokens)
+        while (at < n && (tokens[at] < item->tokens || rows[at] < item->rows))
             at++;
-        if (at == n) room[n++] = plan->options.budget_tokens;
-        room[at] -= item->tokens;
+        if (at == n) {
+            tokens[n] = plan->options.budget_tokens;
+            rows[n++] = plan->options.budget_rows;
+        }
+        tokens[at] -= item->tokens;
+        rows[at] -= item->rows;
         item->micro_batch = at;
     }
     return n;

@@ -84,14 +84,14 @@ const dpo_optimizer_method *dpo_optimizer_table(int *n)
     return method_table;
 }
 
-static int count_states(const dpo_optimizer *optimizer)
+int dpo_optimizer_count_states(const dpo_optimizer_method *method,
+                               const dpo_optimizer_options *options)
 {
-    const dpo_optimizer_method *method = optimizer->method;
     int n = 0;
 
     while (n < DPO_OPTIMIZER_MAX_STATES && method->state[n] != NULL)
         n++;
-    return method->momentum_state == n - 1 && optimizer->options.momentum == 0.0 ? n - 1 : n;
+    return method->momentum_state == n - 1 && options->momentum == 0.0 ? n - 1 : n;
 }
 
 bool dpo_optimizer_state_covers(const dpo_optimizer *optimizer, int state, int64_t row)
@@ -127,7 +127,7 @@ static dpo_status plan_state(dpo_optimizer *optimizer, int s)
 static dpo_status plan_states(dpo_optimizer *optimizer, const dpo_shard *shard)
 {
     DPO_TRY(dpo_pieces_create(optimizer->parameters, shard, &optimizer->pieces));
-    optimizer->n_states = count_states(optimizer);
+    optimizer->n_states = dpo_optimizer_count_states(optimizer->method, &optimizer->options);
     for (int s = 0; s < optimizer->n_states; s++)
         DPO_TRY(plan_state(optimizer, s));
     return DPO_OK;

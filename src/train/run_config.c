@@ -18,6 +18,7 @@ static const char *const lr_scalings[] = {"none", "sqrt", "linear", NULL};
 static const char *const lr_adjustments[] = {"match_rms_adamw", "original", NULL};
 static const char *const decay_types[] = {"cosine", "linear", "1-sqrt", NULL};
 static const char *const transports[] = {"auto", "shared", "messages", NULL};
+static const char *const recomputes[] = {"auto", "none", "mlp", "attention", "layer", NULL};
 static const char *const resumes[] = {"auto", "never", NULL};
 static const char *const dtypes[] = {"f32", "bf16", "as_loaded", NULL};
 
@@ -148,6 +149,12 @@ static const dpo_field fields[] = {
      DPO_BUCKET_MAX_BYTES, NULL, "bytes", "of the gradient that go out together", TRAIN | FREE},
     {"parallel.bf16_messages", DPO_FIELD_BOOL, AT(parallel.bf16_messages), "false", NULL, 0, 0,
      NULL, NULL, "addends of the gradient go from node to node as bf16; sums are f32", TRAIN},
+    {"memory.limit", DPO_FIELD_REAL, AT(memory.limit_gib), "0",
+     "a rank's part of what the node has", 0, 1e9, NULL, "GiB",
+     "memory of a rank; micro-batches and recomputation are chosen to fit", PASS | FREE},
+    {"memory.recompute", DPO_FIELD_CHOICE, AT(memory.recompute), "\"auto\"", NULL, 0, 0, recomputes,
+     NULL, "activations that are computed again instead of kept; the bits are the same",
+     TRAIN | FREE},
     {"checkpoint.every", DPO_FIELD_INT, AT(checkpoint.every), "0", "at the end", 0, 1 << 30, NULL,
      "steps", "steps between checkpoints", TRAIN | FREE},
     {"checkpoint.keep", DPO_FIELD_INT, AT(checkpoint.keep), "2", NULL, 0, 1 << 30, NULL, "files",

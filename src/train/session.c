@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "dpo/train/session.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "dpo/base/log.h"
 #include "dpo/base/memory.h"
+#include "dpo/base/system_memory.h"
 #include "dpo/comm/collective.h"
 #include "dpo/data/prepare.h"
+#include "dpo/optim/optimizer.h"
 #include "dpo/scaling/flops.h"
 #include "dpo/store/publish.h"
 #include "dpo/train/reference_pass.h"
@@ -24,6 +27,11 @@ static const struct {
     const char *key;
     const char *file; /* token store */
 } set_table[DPO_N_SETS] = {{"data.train", "data.h5"}, {"data.eval", "eval.h5"}};
+
+static int64_t larger(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
 
 static const dpo_json *sources_of(const dpo_run_config *run, dpo_set set)
 {
@@ -153,85 +161,115 @@ dpo_status dpo_session_open(const dpo_grid *grid, const dpo_run_config *run, uns
     return DPO_OK;
 }
 
-/* What the micro-batches of all data sets may hold. Rows and edges are bounded by their densest example. */
+/* What the data sets ask of micro-batches. */
 typedef struct {
-    int64_t tokens, rows, edges, positions;
-} capacity;
+    dpo_memory_wishes wishes;
+    double edges_per_token; /* of the example that has most */
+    int64_t positions;
+} demand;
 
-static void grow(const dpo_data_set *set, int64_t budget_tokens, capacity *c)
+/* A micro-batch gets room for rows in the proportion of the whole data set and a fifth more. */
+static void grow(const dpo_data_set *set, demand *d)
 {
-    double rows_per_token = 0.0;
-    double edges_per_token = 0.0;
+    const double spare = 1.2;
     int64_t n = dpo_token_store_n_examples(set->store);
-
-    c->tokens = budget_tokens > c->tokens ? budget_tokens : c->tokens;
-    for (int64_t x = 0; x < n; x++) {
-        double tokens = (double)set->costs[x].tokens;
-        double rows = (double)set->costs[x].rows / tokens;
-        double edges = (double)dpo_range_length(dpo_token_store_edges(set->store, x)) / tokens;
-
-        c->tokens = set->costs[x].tokens > c->tokens ? set->costs[x].tokens : c->tokens;
-        rows_per_token = rows > rows_per_token ? rows : rows_per_token;
-        edges_per_token = edges > edges_per_token ? edges : edges_per_token;
-    }
-    int64_t max_rows = (int64_t)((double)c->tokens * rows_per_token) + 1;
-    int64_t max_edges = (int64_t)((double)c->tokens * edges_per_token) + 1;
     int64_t longest = dpo_token_store_max_sequence_tokens(set->store);
+    double tokens = 0.0, rows = 0.0;
 
-    c->rows = max_rows > c->rows ? max_rows : c->rows;
-    c->edges = max_edges > c->edges ? max_edges : c->edges;
-    c->positions = longest > c->positions ? longest : c->positions;
+    for (int64_t x = 0; x < n; x++) {
+        const dpo_example_cost *cost = &set->costs[x];
+        double edges = (double)dpo_range_length(dpo_token_store_edges(set->store, x));
+
+        tokens += (double)cost->tokens;
+        rows += (double)cost->rows;
+        d->wishes.longest_tokens = larger(d->wishes.longest_tokens, cost->tokens);
+        d->wishes.longest_rows = larger(d->wishes.longest_rows, cost->rows);
+        d->edges_per_token = fmax(d->edges_per_token, edges / (double)cost->tokens);
+    }
+    if (tokens > 0.0)
+        d->wishes.rows_per_token = fmax(d->wishes.rows_per_token, spare * rows / tokens);
+    d->positions = larger(d->positions, longest);
 }
 
-static double mebibytes(int64_t bytes)
+static demand demand_of(const dpo_session *session)
 {
-    return (double)bytes / 1048576.0;
+    const dpo_run_config *run = session->run;
+    demand d = {.wishes = {.budget_tokens =
+                               run->batch.tokens > 0 ? run->batch.tokens : DEFAULT_BUDGET_TOKENS,
+                           .is_fixed = run->batch.tokens > 0 || run->parallel.reproducible,
+                           .recompute_is_fixed = run->memory.recompute > 0}};
+
+    for (int set = 0; set < DPO_N_SETS; set++)
+        if (session->set[set].store != NULL) grow(&session->set[set], &d);
+    return d;
 }
 
-static dpo_status log_memory(const dpo_session *session, const dpo_model_limits *limits)
+/* What this rank may use: some of what is free is left to the system. */
+static int64_t memory_limit(const dpo_session *session)
+{
+    const double usable = 0.9;
+    double given = session->run->memory.limit_gib;
+    int64_t n_ranks = dpo_grid_size(session->grid, DPO_NODE);
+    int64_t resident = dpo_system_memory_resident(), free_bytes = dpo_system_memory_free("");
+
+    if (given > 0.0) return (int64_t)(given * 0x1p30);
+    if (free_bytes == 0) return INT64_MAX;
+    return (int64_t)(usable * (double)(free_bytes / n_ranks)) + resident;
+}
+
+static dpo_status needs_of(const dpo_session *session, dpo_memory_needs *needs)
 {
     const dpo_grid *grid = session->grid;
-    dpo_partition partition;
-    dpo_model_memory memory = {0};
-    dpo_status status = dpo_partition_make(&session->model_config, dpo_grid_size(grid, DPO_TENSOR),
-                                           dpo_grid_rank(grid, DPO_TENSOR), &partition);
+    const dpo_run_config *run = session->run;
+    int n;
+    const dpo_optimizer_method *method = &dpo_optimizer_table(&n)[run->optimizer.name];
+    const dpo_optimizer_options options = dpo_run_config_optimizer(run);
+    dpo_range shards = dpo_session_shards(session);
 
-    if (status == DPO_OK)
-        status = dpo_model_plan(&session->model_config, limits, &partition, &memory);
-    DPO_TRY(dpo_agree(grid, status));
-    dpo_log_info("memory per rank: weights %.0f MiB, gradients %.0f, activations %.0f, scratch "
-                 "%.0f, exchange %.0f, logits %.0f (micro-batches of %lld tokens)",
-                 mebibytes(memory.weights), mebibytes(memory.gradients),
-                 mebibytes(memory.activations), mebibytes(memory.scratch),
-                 mebibytes(memory.exchange), mebibytes(memory.logits),
-                 (long long)limits->max_tokens);
+    *needs = (dpo_memory_needs){.config = &session->model_config,
+                                .data_size = dpo_grid_size(grid, DPO_DATA),
+                                .n_states = dpo_optimizer_count_states(method, &options),
+                                .has_average = run->optimizer.ema > 0.0,
+                                .rank_shards = dpo_range_length(shards),
+                                .program_bytes = dpo_system_memory_resident()};
+    return dpo_partition_make(&session->model_config, dpo_grid_size(grid, DPO_TENSOR),
+                              dpo_grid_rank(grid, DPO_TENSOR), &needs->partition);
+}
+
+static dpo_status plan_memory(dpo_session *session, demand *d, dpo_model_limits *limits)
+{
+    int64_t limit_bytes = memory_limit(session);
+    dpo_memory_needs needs;
+
+    DPO_TRY(dpo_agree(session->grid, needs_of(session, &needs)));
+    DPO_TRY(dpo_memory_plan_fit(session->grid, &needs, limit_bytes, &d->wishes, limits,
+                                &session->memory));
+    dpo_memory_plan_log(&session->memory, limits, limit_bytes);
+    session->budget_tokens = d->wishes.budget_tokens;
+    session->budget_rows = dpo_memory_budget_rows(&d->wishes);
     return DPO_OK;
 }
 
 static dpo_status make_model(dpo_session *session, bool trainable)
 {
-    capacity c = {0};
-    int64_t given = session->run->batch.tokens;
-
-    session->budget_tokens = given > 0 ? given : DEFAULT_BUDGET_TOKENS;
-    for (int set = 0; set < DPO_N_SETS; set++)
-        if (session->set[set].store != NULL) grow(&session->set[set], session->budget_tokens, &c);
-    dpo_model_limits limits = {.max_tokens = c.tokens,
-                               .max_rows = c.rows,
-                               .logits_bytes = trainable ? logits_budget_bytes : 0,
+    const dpo_run_config *run = session->run;
+    demand d = demand_of(session);
+    dpo_model_limits limits = {.logits_bytes = trainable ? logits_budget_bytes : 0,
                                .trainable = trainable,
-                               .transport = (dpo_transport_kind)session->run->parallel.transport};
+                               .transport = (dpo_transport_kind)run->parallel.transport};
 
-    if (c.positions > session->model_config.max_positions)
+    if (run->memory.recompute > 0) limits.recompute = (dpo_recompute)(run->memory.recompute - 1);
+    if (d.positions > session->model_config.max_positions)
         return DPO_FAIL(DPO_EUSAGE,
                         "data.max_length: sequences of %lld tokens, but the model's context is "
                         "%lld (max_position_embeddings); lower data.max_length",
-                        (long long)c.positions, (long long)session->model_config.max_positions);
-    DPO_TRY(log_memory(session, &limits));
+                        (long long)d.positions, (long long)session->model_config.max_positions);
+    DPO_TRY(plan_memory(session, &d, &limits));
+    int64_t max_edges = (int64_t)(d.edges_per_token * (double)limits.max_tokens) + 1;
+
     DPO_TRY(dpo_model_create(session->grid, &session->model_config, &limits, &session->model));
-    return dpo_agree(session->grid,
-                     dpo_pass_create(session->model, c.edges, session->run->batch.share_prompts,
-                                     &session->pass));
+    return dpo_agree(session->grid, dpo_pass_create(session->model, max_edges,
+                                                    run->batch.share_prompts, &session->pass));
 }
 
 /* The reference's weights into the model; they may be the policy's own. */
@@ -323,6 +361,7 @@ dpo_status dpo_session_plan(const dpo_session *session, dpo_set set, dpo_batch_p
         .n_examples = dpo_token_store_n_examples(data->store),
         .batch_examples = is_train ? run->batch.examples : (int64_t)EVAL_EXAMPLES * data_size,
         .budget_tokens = session->budget_tokens,
+        .budget_rows = session->budget_rows,
         .seed = (uint64_t)run->seed,
         .shuffle = is_train && run->data.shuffle,
         .data_size = data_size,

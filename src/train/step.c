@@ -3,12 +3,11 @@
 
 #include <math.h>
 #include <stddef.h>
-#include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "dpo/base/clock.h"
 #include "dpo/base/phase.h"
+#include "dpo/base/system_memory.h"
 #include "dpo/comm/collective.h"
 #include "dpo/comm/runtime.h"
 #include "dpo/optim/clip.h"
@@ -23,19 +22,6 @@ typedef struct {
 } step_sums;
 
 enum { N_STEP_SUMS = sizeof(step_sums) / sizeof(double) };
-
-static double resident_bytes(void)
-{
-    FILE *stream = fopen("/proc/self/statm", "re");
-    long total = 0;
-    long resident = 0;
-
-    if (stream == NULL) return 0.0;
-    int n_read = fscanf(stream, "%ld %ld", &total, &resident);
-
-    (void)fclose(stream);
-    return n_read == 2 ? (double)resident * (double)sysconf(_SC_PAGESIZE) : 0.0;
-}
 
 /* Comparisons of the planned global batch: what its loss is divided by. */
 static double count_edges(const dpo_step *step, const dpo_token_store *store)
@@ -219,7 +205,7 @@ static void sum_numbers(const dpo_step *step, const step_batch *size, step_sums 
     add_squares(step, dpo_buckets_shard(step->buckets), &squares);
     sums->n_not_finite = !isfinite(dpo_exact_sum_value(&squares)) || !isfinite(sums->loss);
     sums->n_stops = dpo_stop_requested();
-    sums->rss_bytes = resident_bytes();
+    sums->rss_bytes = (double)dpo_system_memory_resident();
     sum_over_ranks(grid, sums);
     numbers->grad_norm = dpo_clip_norm(grid, &squares);
     numbers->noise = dpo_noise_estimate(&sums->noise, size->n_edges, numbers->grad_norm);

@@ -27,6 +27,7 @@ static dpo_batch_plan_options options_of(int64_t n, int64_t batch, int data_size
                                     .budget_tokens = 2048,
                                     .seed = 42,
                                     .shuffle = true,
+                                    .budget_rows = INT64_MAX,
                                     .data_size = data_size,
                                     .rank_shards = 1,
                                     .cost_of_token = 1.0,

@@ -11,8 +11,8 @@
  * Global batch k of an epoch is slice [k B, min((k + 1) B, n)) of it; the last one may be short.
  * Its examples are dealt to shards so that they cost the same, the most expensive first, each to the
  * shard with the least to do (Graham 1969); those of a shard are packed into micro-batches under a
- * token budget, the longest first, each into the first that has room. An example longer than the
- * budget is alone in its micro-batch. With k shards a rank, rank r has shards [r k, (r + 1) k).
+ * budget of tokens and rows, the longest first, each into the first that has room. An example longer
+ * than the budget is alone in its micro-batch. With k shards a rank, rank r has shards [r k, (r + 1) k).
  *
  * Everything follows from the options and the costs, so every rank computes the plan of all ranks,
  * and needs to ask nobody.
@@ -35,6 +35,7 @@ typedef struct {
     int64_t n_examples;     /**< n >= 0 */
     int64_t batch_examples; /**< B > 0, examples per optimizer step, all ranks together */
     int64_t budget_tokens;  /**< > 0, tokens per micro-batch */
+    int64_t budget_rows;    /**< > 0, rows per micro-batch */
     uint64_t seed;          /**< of the run */
     bool shuffle;           /**< false: the file's order in every epoch */
     int data_size;          /**< > 0, data-parallel ranks */

@@ -122,7 +122,11 @@ void dpo_optimizer_destroy(dpo_optimizer **optimizer);
  */
 void dpo_optimizer_run(dpo_optimizer *optimizer, const dpo_optimizer_update *update);
 
-/** Number of states kept for an item: 0, 1 or 2. \local */
+/** Number of states that a method keeps for an item: 0, 1 or 2; Muon's second one for some only. \local */
+int dpo_optimizer_count_states(const dpo_optimizer_method *method,
+                               const dpo_optimizer_options *options);
+
+/** The same of an optimizer. \local */
 int dpo_optimizer_n_states(const dpo_optimizer *optimizer);
 
 /** Name of a state, such as "m"; valid for ever. \local */

@@ -111,6 +111,11 @@ typedef struct {
         bool reproducible;    /**< the same bits for every number of data-parallel ranks */
         int64_t shards;       /**< of the global batch then */
     } parallel;
+    /** The group "memory". */
+    struct {
+        double limit_gib; /**< of a rank; 0: what its node has, divided by the ranks of it */
+        int recompute;    /**< 0: as much as is needed; else dpo_recompute of model/model.h + 1 */
+    } memory;
     /** The group "checkpoint". */
     struct {
         int64_t every; /**< steps; 0: only at the end */

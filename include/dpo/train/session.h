@@ -19,6 +19,7 @@
 #include "dpo/model/model.h"
 #include "dpo/text/chat_template.h"
 #include "dpo/text/tokenizer.h"
+#include "dpo/train/memory_plan.h"
 #include "dpo/train/model_source.h"
 #include "dpo/train/pass.h"
 #include "dpo/train/run_config.h"
@@ -43,6 +44,8 @@ typedef struct {
     dpo_data_set set[DPO_N_SETS];     /**< owned */
     dpo_model_config model_config;    /**< of the policy */
     int64_t budget_tokens;            /**< of a micro-batch; a longer example is alone in one */
+    int64_t budget_rows;              /**< likewise */
+    dpo_memory_plan memory;           /**< of this rank, with everything that training takes */
     dpo_model *model;                 /**< owned */
     dpo_pass pass;                    /**< owned */
     dpo_digest policy_digest;         /**< of the weights the session began with */

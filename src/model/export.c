@@ -168,8 +168,8 @@ static dpo_status create_writer(const dpo_grid *grid, const dpo_parameters *para
     dpo_status status;
 
     *writer = NULL;
-    DPO_TRY(dpo_agree(grid, DPO_NEW(tensor, parameters->n_rows)));
-    for (int64_t i = 0; i < parameters->n_rows; i++) {
+    status = dpo_agree(grid, DPO_NEW(tensor, parameters->n_rows));
+    for (int64_t i = 0; i < parameters->n_rows && status == DPO_OK; i++) {
         const dpo_parameter *row = &parameters->row[i];
 
         tensor[i] = (dpo_tensor){.name = row->name,
@@ -177,7 +177,8 @@ static dpo_status create_writer(const dpo_grid *grid, const dpo_parameters *para
                                  .n_dims = row->n_dims,
                                  .dims = {row->dims[0], row->dims[1]}};
     }
-    status = dpo_safetensors_create(grid, folder, parameters->n_rows, tensor, 0, writer);
+    if (status == DPO_OK)
+        status = dpo_safetensors_create(grid, folder, parameters->n_rows, tensor, 0, writer);
     dpo_free(tensor);
     return status;
 }

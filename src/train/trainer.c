@@ -178,15 +178,17 @@ static dpo_status resume(trainer *t)
 static dpo_status save(trainer *t)
 {
     const dpo_checkpoint_tensors tensors = tensors_of(t);
-    char *path;
+    char *path = NULL;
     char name[64];
 
     if (t->saved_step == t->state.step) return DPO_OK;
     (void)snprintf(name, sizeof name, "checkpoints/step-%08lld.h5", (long long)t->state.step);
-    DPO_TRY(dpo_agree(t->grid, dpo_session_path(&t->session, name, &path)));
+    dpo_status status = dpo_agree(t->grid, dpo_session_path(&t->session, name, &path));
+
     dpo_phase_begin(DPO_PHASE_CHECKPOINT);
-    dpo_status status = dpo_checkpoint_save(t->grid, path, t->session.source.folder, t->config,
-                                            &t->state, &tensors);
+    if (status == DPO_OK)
+        status = dpo_checkpoint_save(t->grid, path, t->session.source.folder, t->config, &t->state,
+                                     &tensors);
 
     dpo_phase_end(DPO_PHASE_CHECKPOINT);
     if (status == DPO_OK) dpo_log_info("checkpoint %s", path);
@@ -382,11 +384,12 @@ static dpo_status set_up(trainer *t)
 
 static dpo_status report_phases(const trainer *t)
 {
-    char *path;
+    char *path = NULL;
+    dpo_status status = dpo_agree(t->grid, dpo_session_path(&t->session, "phases.json", &path));
 
-    DPO_TRY(dpo_agree(t->grid, dpo_session_path(&t->session, "phases.json", &path)));
-    dpo_status status =
-        dpo_phases_report(t->grid, path, dpo_clock_s() - t->begin_s, t->report.peak_flops_per_s);
+    if (status == DPO_OK)
+        status = dpo_phases_report(t->grid, path, dpo_clock_s() - t->begin_s,
+                                   t->report.peak_flops_per_s);
 
     dpo_free(path);
     return status;

@@ -57,7 +57,7 @@ static dpo_status run_with_failure(const dpo_grid *grid, int64_t n)
 
 static void check_agreements(const dpo_grid *grid)
 {
-    int64_t stride = getenv("DPO_EVERY_FAULT") != NULL ? 1 : 8;
+    int64_t stride = getenv("DPO_EVERY_FAULT") != NULL ? 1 : 12;
     int64_t first = dpo_grid_size(grid, DPO_DATA) * 3 + dpo_grid_size(grid, DPO_TENSOR);
     int64_t n_before = dpo_agree_count();
     int64_t n_blocks = dpo_memory_outstanding();

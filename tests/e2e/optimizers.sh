@@ -23,6 +23,19 @@ for optimizer in adamw lamb lars rmsprop sgd lion muon; do
     rm -r again
 done
 
+fact "another grid continues: state and average lie in other parts, the losses stay the same"
+for optimizer in adamw lamb muon; do
+    keys=(--set optimizer.name=$optimizer --set optimizer.lr="${rate[$optimizer]}" --set optimizer.ema=0.5 --quiet)
+    for grid in 4x1 2x2 1x2; do
+        cp -r $optimizer $grid
+        rm -r $grid/model $grid/model-ema $grid/checkpoints/step-00000004.h5
+        ranks $((${grid%x*} * ${grid#*x})) train "${options[@]}" "${keys[@]}" --set parallel.tensor=${grid#*x} --out $grid
+        awk -v a="$(json_last $grid/metrics.jsonl loss)" -v b="$(json_last $optimizer/metrics.jsonl loss)" \
+            'BEGIN { d = a - b; exit !(d < 1e-5 && d > -1e-5) }' || fail "losses of $optimizer on $grid"
+        rm -r $grid
+    done
+done
+
 fact "the average is another model than the weights"
 ! cmp -s adamw/model/model.safetensors adamw/model-ema/model.safetensors || fail "they are the same"
 mpidpo generate --model adamw/model-ema --max-tokens 5 'Once upon a time' >text

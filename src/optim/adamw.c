@@ -66,6 +66,7 @@ void dpo_adamw_run_piece(const dpo_optimizer *optimizer, const dpo_optimizer_upd
 
 void dpo_adamw_run(dpo_optimizer *optimizer, const dpo_optimizer_update *update)
 {
+#pragma omp parallel for schedule(static)
     for (int64_t i = 0; i < optimizer->pieces.n; i++) {
         dpo_piece_view view = dpo_piece_view_of(optimizer, update, i);
 

@@ -46,6 +46,7 @@ void dpo_ema_destroy(dpo_ema **ema)
 
 static void approach(float part, int64_t n, const float *restrict weight, float *restrict average)
 {
+#pragma omp parallel for schedule(static)
     for (int64_t i = 0; i < n; i++)
         average[i] += part * (weight[i] - average[i]);
 }

@@ -77,7 +77,9 @@ static int64_t end_of_block(int64_t at, int64_t end)
 static void measure_piece(dpo_optimizer *optimizer, const factors *by, const dpo_piece *piece,
                           const dpo_piece_view *view)
 {
+    const dpo_parameter *row = &optimizer->parameters->row[piece->row];
     float r[DPO_SHARD_BLOCK];
+    dpo_norm_pair pair = {0};
 
     for (int64_t at = piece->range.begin; at < piece->range.end;) {
         dpo_range block = {at, end_of_block(at, piece->range.end)};
@@ -85,12 +87,11 @@ static void measure_piece(dpo_optimizer *optimizer, const factors *by, const dpo
 
         compute_update(by, dpo_range_length(block), view->state[0] + i, view->state[1] + i,
                        view->weight + i, r);
-        dpo_tensor_norms_add(optimizer->norms, optimizer->parameters, piece->row,
-                             DPO_NORM_OF_WEIGHT, block, view->weight + i);
-        dpo_tensor_norms_add(optimizer->norms, optimizer->parameters, piece->row,
-                             DPO_NORM_OF_UPDATE, block, r);
+        dpo_norm_pair_add(row, DPO_NORM_OF_WEIGHT, block, view->weight + i, &pair);
+        dpo_norm_pair_add(row, DPO_NORM_OF_UPDATE, block, r, &pair);
         at = block.end;
     }
+    dpo_tensor_norms_add(optimizer->norms, piece->row, &pair);
 }
 
 static void step_piece(const factors *by, float step, const dpo_piece_view *view)
@@ -119,6 +120,7 @@ void dpo_lamb_run(dpo_optimizer *optimizer, const dpo_optimizer_update *update)
     dpo_tensor_norms *norms = optimizer->norms;
 
     dpo_tensor_norms_begin(norms);
+#pragma omp parallel for schedule(static)
     for (int64_t i = 0; i < optimizer->pieces.n; i++) {
         dpo_piece_view view = dpo_piece_view_of(optimizer, update, i);
         factors by = factors_of(optimizer, update, view.decays);
@@ -129,6 +131,7 @@ void dpo_lamb_run(dpo_optimizer *optimizer, const dpo_optimizer_update *update)
     dpo_tensor_norms_end(norms, optimizer->grid);
     for (int64_t row = 0; row < norms->n_rows; row++)
         norms->ratio[row] = ratio_of(norms, row);
+#pragma omp parallel for schedule(static)
     for (int64_t i = 0; i < optimizer->pieces.n; i++) {
         dpo_piece_view view = dpo_piece_view_of(optimizer, update, i);
         factors by = factors_of(optimizer, update, view.decays);

@@ -41,13 +41,17 @@ static void measure(dpo_optimizer *optimizer, const dpo_optimizer_update *update
     dpo_tensor_norms *norms = optimizer->norms;
 
     dpo_tensor_norms_begin(norms);
+#pragma omp parallel for schedule(static)
     for (int64_t i = 0; i < optimizer->pieces.n; i++) {
         const dpo_piece *piece = &optimizer->pieces.piece[i];
+        const dpo_parameter *row = &optimizer->parameters->row[piece->row];
+        dpo_norm_pair pair = {0};
 
-        dpo_tensor_norms_add(norms, optimizer->parameters, piece->row, DPO_NORM_OF_WEIGHT,
-                             piece->range, update->weights + piece->range.begin);
-        dpo_tensor_norms_add(norms, optimizer->parameters, piece->row, DPO_NORM_OF_UPDATE,
-                             piece->range, update->gradients + piece->range.begin);
+        dpo_norm_pair_add(row, DPO_NORM_OF_WEIGHT, piece->range,
+                          update->weights + piece->range.begin, &pair);
+        dpo_norm_pair_add(row, DPO_NORM_OF_UPDATE, piece->range,
+                          update->gradients + piece->range.begin, &pair);
+        dpo_tensor_norms_add(norms, piece->row, &pair);
     }
     dpo_tensor_norms_end(norms, optimizer->grid);
     for (int64_t row = 0; row < norms->n_rows; row++)
@@ -70,6 +74,7 @@ static void run_items(const factors *by, int64_t n, const float *restrict gradie
 void dpo_lars_run(dpo_optimizer *optimizer, const dpo_optimizer_update *update)
 {
     measure(optimizer, update);
+#pragma omp parallel for schedule(static)
     for (int64_t i = 0; i < optimizer->pieces.n; i++) {
         dpo_piece_view view = dpo_piece_view_of(optimizer, update, i);
         int64_t row = optimizer->pieces.piece[i].row;

@@ -44,6 +44,7 @@ static void run_items(const factors *by, int64_t n, const float *restrict gradie
 
 void dpo_lion_run(dpo_optimizer *optimizer, const dpo_optimizer_update *update)
 {
+#pragma omp parallel for schedule(static)
     for (int64_t i = 0; i < optimizer->pieces.n; i++) {
         dpo_piece_view view = dpo_piece_view_of(optimizer, update, i);
         factors by = factors_of(optimizer, update, view.decays);

@@ -46,6 +46,7 @@ static void run_pieces(dpo_optimizer *optimizer, const dpo_optimizer_update *upd
 {
     float part = (float)(1.0 - optimizer->options.momentum);
 
+#pragma omp parallel for schedule(static)
     for (int64_t i = 0; i < optimizer->pieces.n; i++) {
         dpo_piece_view view = dpo_piece_view_of(optimizer, update, i);
 

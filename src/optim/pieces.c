@@ -8,7 +8,29 @@ dpo_range dpo_range_of_row(const dpo_parameter *row)
     return (dpo_range){row->offset, row->offset + row->count};
 }
 
-/* Calls of add see the pieces in order; returns how many there are. */
+/* A multiple of DPO_SHARD_BLOCK. */
+enum { MAX_PIECE_ITEMS = 16 * DPO_SHARD_BLOCK };
+
+static int64_t cut_behind(int64_t at, int64_t length, int64_t end)
+{
+    int64_t next = (at / length + 1) * length;
+
+    return next < end ? next : end;
+}
+
+/* Appends the pieces of a part of a tensor; piece may be NULL: they are counted only. */
+static int64_t add_pieces(int64_t row, dpo_range part, dpo_piece *piece, int64_t n)
+{
+    for (int64_t at = part.begin; at < part.end; n++) {
+        int64_t end = cut_behind(at, MAX_PIECE_ITEMS, part.end);
+
+        if (piece != NULL) piece[n] = (dpo_piece){row, {at, end}};
+        at = end;
+    }
+    return n;
+}
+
+/* Appends all pieces in order; returns how many there are. */
 static int64_t walk(const dpo_parameters *parameters, const dpo_shard *shard, dpo_piece *piece)
 {
     int64_t n = 0;
@@ -19,14 +41,9 @@ static int64_t walk(const dpo_parameters *parameters, const dpo_shard *shard, dp
 
         while (dpo_range_of_row(&parameters->row[row]).end <= range.begin)
             row++;
-        for (int64_t r = row; r < parameters->n_rows; r++) {
-            dpo_range inside = dpo_range_intersect(range, dpo_range_of_row(&parameters->row[r]));
-
-            if (parameters->row[r].offset >= range.end) break;
-            if (dpo_range_length(inside) == 0) continue;
-            if (piece != NULL) piece[n] = (dpo_piece){r, inside};
-            n++;
-        }
+        for (int64_t r = row; r < parameters->n_rows && parameters->row[r].offset < range.end; r++)
+            n = add_pieces(r, dpo_range_intersect(range, dpo_range_of_row(&parameters->row[r])),
+                           piece, n);
     }
     return n;
 }
@@ -65,13 +82,31 @@ static double squares_of(int64_t n, const float *value)
     return sum;
 }
 
+void dpo_add_exact(const dpo_exact_sum *addend, dpo_exact_sum *sum)
+{
+    for (int i = 0; i < DPO_EXACT_SUM_LIMBS; i++)
+        sum->limb[i] += addend->limb[i];
+}
+
+/* Sums are exact, so it does not matter which thread adds what, and when. */
 void dpo_add_squares(dpo_range range, const float *values, dpo_exact_sum *sum)
 {
-    for (int64_t at = range.begin; at < range.end;) {
-        int64_t end = (at / DPO_SHARD_BLOCK + 1) * DPO_SHARD_BLOCK;
+    int64_t first = range.begin / DPO_SHARD_BLOCK;
+    int64_t n_blocks = range.end > range.begin ? (range.end - 1) / DPO_SHARD_BLOCK + 1 - first : 0;
 
-        if (end > range.end) end = range.end;
-        dpo_exact_sum_add(sum, squares_of(end - at, values + (at - range.begin)));
-        at = end;
+#pragma omp parallel if (n_blocks > 1)
+    {
+        dpo_exact_sum own = {0};
+
+#pragma omp for schedule(static) nowait
+        for (int64_t i = first; i < first + n_blocks; i++) {
+            dpo_range block = {i * DPO_SHARD_BLOCK, (i + 1) * DPO_SHARD_BLOCK};
+
+            block = dpo_range_intersect(block, range);
+            dpo_exact_sum_add(
+                &own, squares_of(dpo_range_length(block), values + (block.begin - range.begin)));
+        }
+#pragma omp critical(dpo_add_squares)
+        dpo_add_exact(&own, sum);
     }
 }

@@ -6,7 +6,10 @@
 #include "dpo/base/shard.h"
 #include "dpo/model/parameters.h"
 
-/* Part of one tensor that lies in one range of a shard: contiguous in the flat vector and packed. */
+/*
+ * Part of one tensor that lies in one range of a shard: contiguous in the flat vector and packed. Large
+ * parts are cut at fixed places, so that threads share the work.
+ */
 typedef struct {
     int64_t row;     /* of the parameter table */
     dpo_range range; /* of the flat vector, not empty */
@@ -25,6 +28,9 @@ void dpo_pieces_destroy(dpo_piece_list *list);
 
 /* Items of a tensor, as a range of the flat vector. */
 dpo_range dpo_range_of_row(const dpo_parameter *row);
+
+/* sum += addend. */
+void dpo_add_exact(const dpo_exact_sum *addend, dpo_exact_sum *sum);
 
 /*
  * Adds the squares of values, the items of a range of the flat vector, block by block: a block ends at

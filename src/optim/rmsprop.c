@@ -59,6 +59,7 @@ static void run_with_momentum(const factors *by, int64_t n, const float *restric
 
 void dpo_rmsprop_run(dpo_optimizer *optimizer, const dpo_optimizer_update *update)
 {
+#pragma omp parallel for schedule(static)
     for (int64_t i = 0; i < optimizer->pieces.n; i++) {
         dpo_piece_view view = dpo_piece_view_of(optimizer, update, i);
         factors by = factors_of(optimizer, update, view.decays);

@@ -5,8 +5,6 @@
 
 #include <string.h>
 
-#include "tokenizer_unicode.h"
-
 const char tokenizer_space[] = "\xE2\x96\x81";
 
 /* A run of characters that is a token by now. Invariant: previous and next are -1 at the ends; dead
@@ -58,6 +56,23 @@ static dpo_status add_char(const tokenizer_bpe *bpe, int32_t id, bool *unk_waits
     return id >= 0 ? add_symbol(symbols, id) : DPO_OK;
 }
 
+/* Bytes of the character at the beginning of a valid text. */
+static int64_t char_length(const char *text)
+{
+    unsigned char lead = (unsigned char)*text;
+
+    return lead < 0x80 ? 1 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : 4;
+}
+
+static int32_t find_char(const tokenizer_bpe *bpe, const char *text, int64_t length)
+{
+    unsigned char lead = (unsigned char)text[0];
+    int c = length == 1 ? lead : (lead & 0x1F) << 6 | ((unsigned char)text[length - 1] & 0x3F);
+
+    if (length <= 2 && c < TOKENIZER_N_LOW) return bpe->low[c];
+    return tokenizer_vocab_find(&bpe->vocab, text, length);
+}
+
 /* Characters as bytes do not end the wait of unknown ones. */
 static dpo_status find_symbols(const tokenizer_bpe *bpe, const char *text, int64_t n_bytes,
                                dpo_buffer *symbols)
@@ -66,8 +81,8 @@ static dpo_status find_symbols(const tokenizer_bpe *bpe, const char *text, int64
     int64_t length;
 
     for (int64_t at = 0; at < n_bytes; at += length) {
-        (void)tokenizer_char_at(text + at, n_bytes - at, &length);
-        int32_t id = tokenizer_vocab_find(&bpe->vocab, text + at, length);
+        length = char_length(text + at);
+        int32_t id = find_char(bpe, text + at, length);
 
         DPO_TRY(id < 0 && has_bytes(bpe, text + at, length)
                     ? add_bytes(bpe, text + at, length, symbols)

@@ -14,20 +14,24 @@ typedef struct {
     int32_t id;          /* of the new token */
 } tokenizer_merge;
 
+/* The alphabet of byte-level models ends below this character. */
+enum { TOKENIZER_N_LOW = 0x180 };
+
 /* Byte-pair encoding (Sennrich et al. 2016) with its vocabulary.
    Invariant: every merge is in one slot, at or behind the place of its hash; n_slots is a power of
    two and at least half of it is free. */
 typedef struct {
     tokenizer_vocab vocab;
     int64_t n_slots;
-    tokenizer_merge *slot; /* [n_slots] */
-    int32_t byte[256];     /* the tokens <0x00> ... <0xFF>, -1 for those that do not exist */
-    int32_t unk;           /* for characters without a token; -1: they are left out */
-    bool fuse_unk;         /* neighbouring unknown characters are one unknown token */
-    bool byte_fallback;    /* characters without a token become their bytes' tokens */
-    bool ignore_merges;    /* a text that is a token is that token, whatever the merges say */
-    bool cuts_words; /* no merge joins what ends without a space marker with one that follows */
-    bool *is_whole;  /* [vocab.n_ids] the merges make the token of its text: no need to do them */
+    tokenizer_merge *slot;        /* [n_slots] */
+    int32_t low[TOKENIZER_N_LOW]; /* tokens of the characters from U+0000 on, -1: none */
+    int32_t byte[256];            /* the tokens <0x00> ... <0xFF>, -1 for those that do not exist */
+    int32_t unk;                  /* for characters without a token; -1: they are left out */
+    bool fuse_unk;                /* neighbouring unknown characters are one unknown token */
+    bool byte_fallback;           /* characters without a token become their bytes' tokens */
+    bool ignore_merges; /* a text that is a token is that token, whatever the merges say */
+    bool cuts_words;    /* no merge joins what ends without a space marker with one that follows */
+    bool *is_whole; /* [vocab.n_ids] the merges make the token of its text: no need to do them */
 } tokenizer_bpe;
 
 /* Working memory of tokenizer_bpe_encode(); zero-initialised. */

@@ -5,6 +5,7 @@
 
 #include "dpo/base/memory.h"
 #include "tokenizer_bpe.h"
+#include "tokenizer_unicode.h"
 
 static dpo_status check_id(const char *where, const dpo_json *member)
 {
@@ -198,6 +199,20 @@ static dpo_status load_options(const char *where, const dpo_json *model, tokeniz
     return DPO_OK;
 }
 
+static dpo_status find_low_characters(tokenizer_bpe *bpe)
+{
+    dpo_buffer text = {0};
+    dpo_status status = DPO_OK;
+
+    for (int32_t c = 0; c < TOKENIZER_N_LOW && status == DPO_OK; c++) {
+        dpo_buffer_clear(&text);
+        status = tokenizer_append_char(&text, c);
+        bpe->low[c] = tokenizer_vocab_find(&bpe->vocab, dpo_buffer_text(&text), text.size_bytes);
+    }
+    dpo_buffer_destroy(&text);
+    return status;
+}
+
 /* Most words are one token; their merges are done here once. */
 static dpo_status find_whole_tokens(tokenizer_bpe *bpe)
 {
@@ -249,6 +264,7 @@ dpo_status tokenizer_bpe_load(const char *where, const dpo_json *model, tokenize
     DPO_TRY(load_vocab(where, model, &bpe->vocab));
     DPO_TRY(load_merges(where, model, bpe));
     DPO_TRY(load_options(where, model, bpe));
+    DPO_TRY(find_low_characters(bpe));
     DPO_TRY(find_whole_tokens(bpe));
     bpe->cuts_words = cuts_words(bpe);
     return DPO_OK;

@@ -54,9 +54,7 @@ static const dpo_field fields[] = {
     {"data.empty", DPO_FIELD_CHOICE, AT(data.empty), "\"error\"", NULL, 0, 0, empties, NULL,
      "what happens to an example with an empty response text", DATA},
     {"data.group", DPO_FIELD_CHOICE, AT(data.group), "\"none\"", NULL, 0, 0, groups, NULL,
-     "prompt joins examples with the same prompt: one example (as batch.examples counts) of all "
-     "their answers, each computed once, and all their comparisons",
-     DATA},
+     "prompt joins examples with the same prompt into one; their answers are computed once", DATA},
     {"data.chat_template", DPO_FIELD_TEXT, AT(data.chat_template), NULL, "the model's", 0, 0, NULL,
      NULL, "file with a chat template (Jinja)", DATA | DPO_FOR_GENERATE},
     {"data.shuffle", DPO_FIELD_BOOL, AT(data.shuffle), "true", NULL, 0, 0, NULL, NULL,

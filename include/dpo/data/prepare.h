@@ -10,7 +10,8 @@
  * Text prompts: ids(prompt) and ids(prompt + response + eos), each with the tokenizer's special tokens; the
  * eos text is added unless the response ends with it. Message lists: ids(template(prompt, generation prompt))
  * and ids(template(prompt + response)) without special tokens of the tokenizer. The prompt is the longest
- * beginning that the first has in common with the second of all responses (as TRL does).
+ * beginning that the first has in common with the second of all responses (as TRL does). Records are cut and dropped
+ * before they are joined.
  */
 
 #include <stdbool.h>

@@ -198,6 +198,11 @@ void dpo_model_destroy(dpo_model **model)
     *model = NULL;
 }
 
+dpo_transport_kind dpo_model_transport(const dpo_model *model)
+{
+    return model->exchange != NULL ? dpo_exchange_transport(model->exchange) : DPO_TRANSPORT_AUTO;
+}
+
 const dpo_model_config *dpo_model_config_of(const dpo_model *model)
 {
     return &model->config;

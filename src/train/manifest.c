@@ -23,6 +23,14 @@ void dpo_start_log(const dpo_grid *grid)
                  dpo_grid_nodes(grid), dpo_grid_nodes(grid) == 1 ? "" : "s",
                  dpo_grid_size(grid, DPO_WORLD), dpo_grid_size(grid, DPO_WORLD) == 1 ? "" : "s",
                  n_threads, n_threads == 1 ? "" : "s", dpo_engine_cpu(), dpo_engine_kernels());
+    if (dpo_grid_size(grid, DPO_WORLD) > 1)
+        dpo_log_info("grid: %d data-parallel x %d tensor-parallel", dpo_grid_size(grid, DPO_DATA),
+                     dpo_grid_size(grid, DPO_TENSOR));
+    if (dpo_grid_tensor_spans_nodes(grid))
+        dpo_log_warning("ranks that share a model copy lie on different nodes and exchange "
+                        "activations over the network in every layer; start a multiple of "
+                        "parallel.tensor (%d) ranks on each node",
+                        dpo_grid_size(grid, DPO_TENSOR));
     if (n_threads > dpo_binding_threads(&binding))
         dpo_log_warning("%d threads a rank, but only %d processors for each of the %d ranks that "
                         "share them: lower OMP_NUM_THREADS, or bind the ranks apart (mpirun "
@@ -50,6 +58,7 @@ static dpo_status fill(const dpo_session *session, dpo_json *m)
     DPO_TRY(dpo_json_put_text(m, "kernels", dpo_engine_kernels()));
     DPO_TRY(dpo_json_put_int(m, "nodes", dpo_grid_nodes(grid)));
     DPO_TRY(dpo_json_put_int(m, "ranks", dpo_grid_size(grid, DPO_WORLD)));
+    DPO_TRY(dpo_json_put_int(m, "tensor_parallel", dpo_grid_size(grid, DPO_TENSOR)));
     DPO_TRY(dpo_json_put_int(m, "threads_per_rank", dpo_engine_n_threads()));
     DPO_TRY(dpo_json_put_text(m, "model_folder", session->source.folder));
     DPO_TRY(put_digest(m, "model", session->policy_digest));

@@ -250,6 +250,18 @@ static dpo_status plan_memory(dpo_session *session, demand *d, dpo_model_limits 
     return DPO_OK;
 }
 
+static void log_tensor_ranks(const dpo_session *session)
+{
+    int size = dpo_grid_size(session->grid, DPO_TENSOR);
+
+    if (size == 1) return;
+    dpo_log_info(
+        "tensor-parallel ranks: rows are exchanged by %s; the rank with most of the layers "
+        "has %.2f times the mean",
+        dpo_transport_name(dpo_model_transport(session->model)),
+        dpo_partition_imbalance(&session->model_config, size));
+}
+
 static dpo_status make_model(dpo_session *session, bool trainable)
 {
     const dpo_run_config *run = session->run;
@@ -268,6 +280,7 @@ static dpo_status make_model(dpo_session *session, bool trainable)
     int64_t max_edges = (int64_t)(d.edges_per_token * (double)limits.max_tokens) + 1;
 
     DPO_TRY(dpo_model_create(session->grid, &session->model_config, &limits, &session->model));
+    log_tensor_ranks(session);
     return dpo_agree(session->grid, dpo_pass_create(session->model, max_edges,
                                                     run->batch.share_prompts, &session->pass));
 }

@@ -8,6 +8,7 @@
 #include "dpo/base/log.h"
 #include "dpo/base/memory.h"
 #include "dpo/base/phase.h"
+#include "dpo/base/system_memory.h"
 #include "dpo/comm/collective.h"
 #include "dpo/comm/runtime.h"
 #include "dpo/optim/schedule.h"
@@ -321,6 +322,16 @@ static dpo_status export_average(const trainer *t)
     return status;
 }
 
+/* What steps take stays in memory, so that what is there after the last one is the most there was. */
+static void report_memory(const trainer *t)
+{
+    double bytes[2] = {(double)dpo_system_memory_resident(), (double)t->session.memory.total};
+
+    dpo_max_f64(t->grid, DPO_WORLD, 2, bytes);
+    dpo_log_info("memory of a rank: %.1f MiB in use, %.1f MiB were planned", bytes[0] / 0x1p20,
+                 bytes[1] / 0x1p20);
+}
+
 static dpo_status finish(trainer *t)
 {
     if (t->stopped && t->state.step < t->n_steps) {
@@ -328,6 +339,7 @@ static dpo_status finish(trainer *t)
                      (long long)t->state.step, (long long)t->n_steps);
         return DPO_OK;
     }
+    report_memory(t);
     DPO_TRY(save(t));
     DPO_TRY(evaluate(t));
     DPO_TRY(export_weights(t));

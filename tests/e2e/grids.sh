@@ -28,8 +28,13 @@ for grid in 2x1 1x2 4x1 2x2 1x4; do
     assert_equal "$(json_last "g$grid/metrics.jsonl" num_tokens)" "$(json_last g1x1/metrics.jsonl num_tokens)" num_tokens
 done
 
-fact "same grid, same bits"
-ranks 4 train "${options[@]}" --quiet --out again --set parallel.tensor=2
+fact "same grid, same bits; the log says who does what, and how much memory was planned and used"
+run ranks 4 train "${options[@]}" --out again --set parallel.tensor=2
+assert_status 0
+assert_contains err "grid: 2 data-parallel x 2 tensor-parallel"
+assert_contains err "tensor-parallel ranks: rows are exchanged by"
+assert_contains err "gradient sums:"
+assert_contains err "MiB were planned"
 assert_same_file again/model/model.safetensors g2x2/model/model.safetensors
 
 fact "a checkpoint of one grid continues on another"

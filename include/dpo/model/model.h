@@ -101,6 +101,9 @@ DPO_MUST_CHECK dpo_status dpo_model_create(const dpo_grid *grid, const dpo_model
  */
 void dpo_model_destroy(dpo_model **model);
 
+/** How the tensor-parallel ranks exchange rows; DPO_TRANSPORT_AUTO of one rank. \local */
+dpo_transport_kind dpo_model_transport(const dpo_model *model);
+
 /** The model's configuration; borrowed. \local */
 const dpo_model_config *dpo_model_config_of(const dpo_model *model);
 

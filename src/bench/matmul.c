@@ -50,7 +50,7 @@ enum { N_DIRECTIONS = sizeof directions / sizeof directions[0] };
 
 static dpo_status create(layer *l)
 {
-    DPO_TRY(dpo_matmul_create(l->d_in, l->d_out, l->n, &l->matmul));
+    DPO_TRY(dpo_matmul_create(l->name, l->d_in, l->d_out, l->n, &l->matmul));
     DPO_TRY(dpo_bench_values(l->n * l->d_in, &l->x));
     DPO_TRY(dpo_bench_values(l->n * l->d_out, &l->y));
     return dpo_bench_values(l->d_in * l->d_out, &l->weight);

@@ -10,27 +10,27 @@
 
 struct dpo_matmul {
     int64_t d_in, d_out, max_tokens;
-    int forward_phase, backward_phase; /* base/phase.h, named by the shape */
+    int forward_phase, backward_phase; /* base/phase.h */
 };
 
-static int find_phase(int64_t d_in, int64_t d_out, const char *direction)
+static int find_phase(const char *name, const char *direction)
 {
-    char name[64];
+    char text[DPO_PHASE_NAME_BYTES];
 
-    (void)snprintf(name, sizeof name, "linear %lld to %lld %s", (long long)d_in, (long long)d_out,
-                   direction);
-    return dpo_phase_named(name);
+    (void)snprintf(text, sizeof text, "linear %s %s", name, direction);
+    return dpo_phase_named(text);
 }
 
-dpo_status dpo_matmul_create(int64_t d_in, int64_t d_out, int64_t max_tokens, dpo_matmul **matmul)
+dpo_status dpo_matmul_create(const char *name, int64_t d_in, int64_t d_out, int64_t max_tokens,
+                             dpo_matmul **matmul)
 {
     DPO_ASSERT(d_in > 0 && d_out > 0 && max_tokens > 0);
     DPO_TRY(DPO_NEW(*matmul, 1));
     **matmul = (dpo_matmul){.d_in = d_in,
                             .d_out = d_out,
                             .max_tokens = max_tokens,
-                            .forward_phase = find_phase(d_in, d_out, "forward"),
-                            .backward_phase = find_phase(d_in, d_out, "backward")};
+                            .forward_phase = find_phase(name, "forward"),
+                            .backward_phase = find_phase(name, "backward")};
     return DPO_OK;
 }
 

@@ -95,10 +95,10 @@ static dpo_status create_matmuls(dpo_model *model)
     int64_t n = limits->max_tokens > limits->max_rows ? limits->max_tokens : limits->max_rows;
     int64_t d_heads = dpo_heads_width(model), d_ff = dpo_range_length(model->partition.ff);
 
-    DPO_TRY(dpo_matmul_create(c->d_model, dpo_qkv_width(model), n, &model->qkv_matmul));
-    DPO_TRY(dpo_matmul_create(d_heads, c->d_model, n, &model->o_matmul));
-    DPO_TRY(dpo_matmul_create(c->d_model, 2 * d_ff, n, &model->gate_up_matmul));
-    return dpo_matmul_create(d_ff, c->d_model, n, &model->down_matmul);
+    DPO_TRY(dpo_matmul_create("qkv", c->d_model, dpo_qkv_width(model), n, &model->qkv_matmul));
+    DPO_TRY(dpo_matmul_create("o", d_heads, c->d_model, n, &model->o_matmul));
+    DPO_TRY(dpo_matmul_create("gate_up", c->d_model, 2 * d_ff, n, &model->gate_up_matmul));
+    return dpo_matmul_create("down", d_ff, c->d_model, n, &model->down_matmul);
 }
 
 dpo_attention_shape dpo_model_attention_shape(const dpo_model *model)

@@ -18,7 +18,7 @@ for n in 1 2; do
     fact "nearly all of it has a name"
     other=$(grep -A 1 '"other"' "ranks$n/phases.json" | json_values /dev/stdin time_s)
     assert_number "$other" '<' "$(awk "BEGIN { print 0.2 * $wall }")" "time without a name"
-    for phase in 'attention backward' 'vocabulary forward' 'linear 64 to 128 forward' 'optimizer' 'reference pass' \
+    for phase in 'attention backward' 'vocabulary forward' 'linear qkv forward' 'linear down backward' 'optimizer' 'reference pass' \
         'evaluation' 'checkpoints' 'start'; do
         assert_contains "ranks$n/phases.json" "\"$phase\""
     done

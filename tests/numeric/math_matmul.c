@@ -38,7 +38,7 @@ static void products_are_the_definitions(void **state)
                *dwanted = widen(O * I, dweight);
         dpo_matmul *matmul;
 
-        ASSERT_OK(dpo_matmul_create(I, O, N, &matmul));
+        ASSERT_OK(dpo_matmul_create("test", I, O, N, &matmul));
         naive(N, O, I, (operand){x, I, 1}, (operand){weight, I, 1}, want);
         ASSERT_NO_ALLOCATION(dpo_matmul_forward(matmul, N, x, weight, DPO_ASSIGN, y));
         ASSERT_SAME(N * O, y, want, 2e-6);
@@ -64,7 +64,7 @@ static void adding_keeps_what_was_there(void **state)
     double *want = widen(N * O, y), *dwant = widen(N * I, dx);
     dpo_matmul *matmul;
 
-    ASSERT_OK(dpo_matmul_create(I, O, N, &matmul));
+    ASSERT_OK(dpo_matmul_create("test", I, O, N, &matmul));
     naive(N, O, I, (operand){x, I, 1}, (operand){weight, I, 1}, want);
     dpo_matmul_forward(matmul, N, x, weight, DPO_ADD, y);
     ASSERT_SAME(N * O, y, want, 2e-6);
@@ -86,7 +86,7 @@ static void fewer_tokens_than_planned_are_the_first_rows(void **state)
     float *all = zeros_f32(MAX * O), *some = zeros_f32(MAX * O);
     dpo_matmul *matmul;
 
-    ASSERT_OK(dpo_matmul_create(I, O, MAX, &matmul));
+    ASSERT_OK(dpo_matmul_create("test", I, O, MAX, &matmul));
     dpo_matmul_forward(matmul, MAX, x, weight, DPO_ASSIGN, all);
     double *want = widen(MAX * O, all);
 
@@ -109,7 +109,7 @@ static void no_tokens_leave_gradients_alone(void **state)
     float weight[4] = {1, 2, 3, 4}, dweight[4] = {5, 6, 7, 8}, nothing = 9;
     dpo_matmul *matmul;
 
-    ASSERT_OK(dpo_matmul_create(2, 2, 1, &matmul));
+    ASSERT_OK(dpo_matmul_create("test", 2, 2, 1, &matmul));
     dpo_matmul_forward(matmul, 0, &nothing, weight, DPO_ASSIGN, &nothing);
     dpo_matmul_backward_data(matmul, 0, &nothing, weight, DPO_ASSIGN, &nothing);
     dpo_matmul_backward_weight(matmul, 0, &nothing, &nothing, dweight);
@@ -126,7 +126,7 @@ static void repeated_runs_give_the_same_bits(void **state)
     float *first = zeros_f32(O * I), *again = zeros_f32(O * I);
     dpo_matmul *matmul;
 
-    ASSERT_OK(dpo_matmul_create(I, O, N, &matmul));
+    ASSERT_OK(dpo_matmul_create("test", I, O, N, &matmul));
     dpo_matmul_backward_weight(matmul, N, x, dy, first);
     for (int i = 0; i < 5; i++) {
         memset(again, 0, O * I * sizeof *again);

@@ -28,14 +28,15 @@ typedef struct dpo_matmul dpo_matmul;
  * Plans linear layers of one shape.
  *
  * \local
+ * \param[in]  name        What the layers are, such as "qkv", for the table of phases (base/phase.h); not kept.
  * \param[in]  d_in        I > 0.
  * \param[in]  d_out       O > 0.
  * \param[in]  max_tokens  Largest N of a run, > 0.
  * \param[out] matmul      Owned by the caller, for dpo_matmul_destroy(); NULL on error.
  * \errors{DPO_ENOMEM; DPO_EINTERNAL if oneDNN refuses the shape}
  */
-DPO_MUST_CHECK dpo_status dpo_matmul_create(int64_t d_in, int64_t d_out, int64_t max_tokens,
-                                            dpo_matmul **matmul);
+DPO_MUST_CHECK dpo_status dpo_matmul_create(const char *name, int64_t d_in, int64_t d_out,
+                                            int64_t max_tokens, dpo_matmul **matmul);
 
 /** Frees a plan and clears the handle; NULL is left alone. \local */
 void dpo_matmul_destroy(dpo_matmul **matmul);

@@ -234,7 +234,7 @@ static dpo_status exchange_descriptions(const dpo_grid *grid, dpo_muon *muon)
     status = DPO_NEW(muon->foreign, n_foreign);
     if (status == DPO_OK) status = DPO_NEW(out, muon->n_local);
     status = dpo_agree(grid, status);
-    if (status != DPO_OK) goto done;
+    if (status != DPO_OK || out == NULL) goto done;
     write_descriptions(muon, out);
     dpo_all_to_all_bytes(grid, DPO_WORLD, muon->n_send, out, muon->n_receive, muon->foreign);
     index_foreign(muon);

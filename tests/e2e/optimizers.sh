@@ -10,7 +10,7 @@ declare -A rate=([adamw]=1e-4 [lamb]=1e-3 [lars]=1e-1 [rmsprop]=1e-4 [sgd]=1e-1 
 
 for optimizer in adamw lamb lars rmsprop sgd lion muon; do
     fact "$optimizer: the loss falls, and a continued run is the same bit for bit"
-    keys=(--set optimizer.name=$optimizer --set optimizer.lr="${rate[$optimizer]}" --set optimizer.ema=0.5 --quiet)
+    keys=(--set optimizer.name="$optimizer" --set optimizer.lr="${rate[$optimizer]}" --set optimizer.ema=0.5 --quiet)
     ranks 2 train "${options[@]}" "${keys[@]}" --out $optimizer
     assert_number "$(json_last $optimizer/metrics.jsonl loss)" '<' 0.6931 "loss of the last step"
     cp -r $optimizer again
@@ -25,7 +25,7 @@ done
 
 fact "another grid continues: state and average lie in other parts, the losses stay the same"
 for optimizer in adamw lamb muon; do
-    keys=(--set optimizer.name=$optimizer --set optimizer.lr="${rate[$optimizer]}" --set optimizer.ema=0.5 --quiet)
+    keys=(--set optimizer.name="$optimizer" --set optimizer.lr="${rate[$optimizer]}" --set optimizer.ema=0.5 --quiet)
     for grid in 4x1 2x2 1x2; do
         cp -r $optimizer $grid
         rm -r $grid/model $grid/model-ema $grid/checkpoints/step-00000004.h5

@@ -165,10 +165,9 @@ static dpo_status create_writer(const dpo_grid *grid, const dpo_parameters *para
                                 dpo_safetensors_writer **writer)
 {
     dpo_tensor *tensor;
-    dpo_status status;
+    dpo_status status = dpo_agree(grid, DPO_NEW(tensor, parameters->n_rows));
 
     *writer = NULL;
-    status = dpo_agree(grid, DPO_NEW(tensor, parameters->n_rows));
     for (int64_t i = 0; i < parameters->n_rows && status == DPO_OK; i++) {
         const dpo_parameter *row = &parameters->row[i];
 
@@ -320,6 +319,7 @@ static void clean_up(const export_paths *paths)
 {
     dpo_error kept = *dpo_last_error();
 
+    if (paths->temporary[0] == '\0') return;
     (void)remove_folder(paths->temporary);
     *dpo_last_error() = kept;
 }
@@ -333,9 +333,11 @@ dpo_status dpo_model_export(const dpo_grid *grid, const dpo_model *model, const 
 
     DPO_ASSERT(type == DPO_TENSOR_F32 || type == DPO_TENSOR_BF16 || type == DPO_TENSOR_F16);
     if (first) status = begin(folder, &paths);
-    DPO_TRY(dpo_agree(grid, status));
-    dpo_broadcast(grid, DPO_WORLD, 0, sizeof paths.temporary, paths.temporary);
-    status = write_weights(grid, model, paths.temporary, type);
+    status = dpo_agree(grid, status);
+    if (status == DPO_OK) {
+        dpo_broadcast(grid, DPO_WORLD, 0, sizeof paths.temporary, paths.temporary);
+        status = write_weights(grid, model, paths.temporary, type);
+    }
     if (status == DPO_OK) status = dpo_agree(grid, first ? finish(&paths, type) : DPO_OK);
     if (status != DPO_OK && first) clean_up(&paths);
     return status;

@@ -27,15 +27,11 @@ static void run_shard(dpo_session *session, const dpo_data_set *data, const dpo_
     }
 }
 
-dpo_status dpo_evaluation_run(dpo_session *session, dpo_set set, const dpo_objective *objective,
-                              const dpo_objective_params *params, dpo_evaluation *evaluation)
+/* This rank's part of all. */
+static void run_plan(dpo_session *session, const dpo_data_set *data, dpo_batch_plan *plan,
+                     const dpo_objective *objective, const dpo_objective_params *params,
+                     dpo_evaluation *evaluation)
 {
-    const dpo_data_set *data = &session->set[set];
-    double begin_s = dpo_clock_s();
-    dpo_batch_plan *plan;
-
-    *evaluation = (dpo_evaluation){0};
-    DPO_TRY(dpo_agree(session->grid, dpo_session_plan(session, set, &plan)));
     int64_t n_steps = dpo_batch_plan_steps_per_epoch(plan);
     dpo_range shards = dpo_session_shards(session);
 
@@ -45,7 +41,21 @@ dpo_status dpo_evaluation_run(dpo_session *session, dpo_set set, const dpo_objec
             run_shard(session, data, plan, (int)s, objective, params, evaluation);
         dpo_log_live("evaluation %lld/%lld", (long long)(step + 1), (long long)n_steps);
     }
+}
+
+dpo_status dpo_evaluation_run(dpo_session *session, dpo_set set, const dpo_objective *objective,
+                              const dpo_objective_params *params, dpo_evaluation *evaluation)
+{
+    const dpo_data_set *data = &session->set[set];
+    double begin_s = dpo_clock_s();
+    dpo_batch_plan *plan;
+
+    *evaluation = (dpo_evaluation){0};
+    dpo_status status = dpo_agree(session->grid, dpo_session_plan(session, set, &plan));
+
+    if (status == DPO_OK) run_plan(session, data, plan, objective, params, evaluation);
     dpo_batch_plan_destroy(&plan);
+    DPO_TRY(status);
     dpo_sum_f64(session->grid, DPO_DATA, 1, &evaluation->loss);
     dpo_sum_f64(session->grid, DPO_DATA, DPO_SUM_COUNT, evaluation->sums.sum);
     evaluation->time_s = dpo_clock_s() - begin_s;

@@ -123,17 +123,19 @@ static dpo_status inspect_folder(const dpo_grid *grid, const char *path, bool sp
 
     DPO_TRY(dpo_model_config_read(grid, path, &config));
     DPO_TRY(dpo_partition_make(&config, 1, 0, &whole));
-    DPO_TRY(dpo_agree(grid, dpo_parameters_create(&config, &whole, &parameters)));
-    if (speaks) print_model(&config, &parameters);
+    dpo_status status = dpo_agree(grid, dpo_parameters_create(&config, &whole, &parameters));
+
+    if (status == DPO_OK && speaks) print_model(&config, &parameters);
     dpo_parameters_destroy(&parameters);
-    return inspect_weights(grid, path, speaks);
+    return status == DPO_OK ? inspect_weights(grid, path, speaks) : status;
 }
 
 dpo_status dpo_inspect(const dpo_grid *grid, const char *path)
 {
     bool speaks = dpo_grid_rank(grid, DPO_WORLD) == 0;
     struct stat info;
+    int64_t is_folder = stat(path, &info) == 0 && S_ISDIR(info.st_mode);
 
-    if (stat(path, &info) == 0 && S_ISDIR(info.st_mode)) return inspect_folder(grid, path, speaks);
-    return inspect_file(grid, path, speaks);
+    DPO_TRY(dpo_agree_on(grid, path, is_folder));
+    return is_folder ? inspect_folder(grid, path, speaks) : inspect_file(grid, path, speaks);
 }

@@ -30,6 +30,7 @@ dpo_status dpo_model_source_find(const dpo_grid *grid, const char *key, const ch
 
     *source = (dpo_model_source){0};
     DPO_TRY(dpo_agree(grid, look_at(key, path, &is_folder)));
+    DPO_TRY(dpo_agree_on(grid, path, is_folder));
     dpo_status status = dpo_text_copy(path, is_folder ? &source->folder : &source->checkpoint);
 
     status = dpo_agree(grid, status);

@@ -71,7 +71,7 @@ static void check_limits(const dpo_grid *grid)
     dpo_digest expected = undisturbed_model(grid);
     int last = dpo_grid_size(grid, DPO_WORLD) - 1;
 
-    for (int64_t limit_bytes = 64; limit_bytes <= 8 << 20; limit_bytes *= 8) {
+    for (int64_t limit_bytes = 64; limit_bytes <= 8 << 20; limit_bytes *= 16) {
         fail_and_run_again(grid, limit_bytes, 0, expected);
         if (last > 0) fail_and_run_again(grid, limit_bytes, last, expected);
     }

@@ -6,7 +6,7 @@
  */
 #include "fault_run.h"
 
-enum { STRIDE = 101 };
+enum { STRIDE = 211 };
 
 static void fail_here(int64_t number, int rank)
 {

@@ -169,9 +169,9 @@ static dpo_status resume(trainer *t)
     char *path = NULL;
 
     DPO_TRY(dpo_agree(t->grid, make_checkpoint_folder(t)));
-    DPO_TRY(dpo_checkpoint_newest(t->grid, t->checkpoint_folder, &path));
-    dpo_status status = path != NULL ? resume_from(t, path) : DPO_OK;
+    dpo_status status = dpo_checkpoint_newest(t->grid, t->checkpoint_folder, &path);
 
+    if (status == DPO_OK && path != NULL) status = resume_from(t, path);
     dpo_free(path);
     return status;
 }

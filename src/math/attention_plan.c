@@ -10,7 +10,7 @@
 /* Floats of one thread's scratch. */
 static int64_t scratch_floats(int64_t head_dim)
 {
-    return (int64_t)2 * TILE_SCORES + 3 * TILE_QUERIES * head_dim + (int64_t)3 * TILE_QUERIES;
+    return (int64_t)2 * TILE_SCORES + (int64_t)3 * TILE_QUERIES * (head_dim + 1);
 }
 
 int64_t dpo_attention_plan_bytes(const dpo_attention_shape *shape, int64_t max_tokens)

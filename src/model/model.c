@@ -152,6 +152,7 @@ static dpo_status create(const dpo_grid *grid, const dpo_model_config *config,
 /* Of one rank there is none, and its matrices lie in the arena. */
 static dpo_status create_exchange(const dpo_grid *grid, dpo_model *model)
 {
+    DPO_ASSERT(model != NULL);
     dpo_scratch *scratch = &model->scratch;
 
     if (model->partition.size == 1) return DPO_OK;

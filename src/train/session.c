@@ -214,7 +214,7 @@ static int64_t memory_limit(const dpo_session *session)
 
     if (given > 0.0) return (int64_t)(given * 0x1p30);
     if (free_bytes == 0) return INT64_MAX;
-    return (int64_t)(usable * (double)(free_bytes / n_ranks)) + resident;
+    return (int64_t)(usable * (double)free_bytes / (double)n_ranks) + resident;
 }
 
 static dpo_status needs_of(const dpo_session *session, dpo_memory_needs *needs)

@@ -118,6 +118,28 @@ static void get_node(char node[NODE_BYTES])
     node[NODE_BYTES - 1] = '\0';
 }
 
+/* Where nobody asks for their fate, as in many containers, processes that have ended stay zombies. */
+static bool is_zombie(long pid)
+{
+    char path[64];
+    char line[512] = "";
+
+    (void)snprintf(path, sizeof path, "/proc/%ld/stat", pid);
+    FILE *stream = fopen(path, "re");
+
+    if (stream == NULL) return false;
+    if (fgets(line, sizeof line, stream) == NULL) line[0] = '\0';
+    (void)fclose(stream);
+    const char *name_end = strrchr(line, ')');
+
+    return name_end != NULL && strncmp(name_end, ") Z", 3) == 0;
+}
+
+static bool has_ended(long pid)
+{
+    return kill((pid_t)pid, 0) != 0 ? errno == ESRCH : is_zombie(pid);
+}
+
 /* Whether the writer of "path.tmp-NODE-PID" is gone, as far as this node can tell. */
 static bool is_abandoned(const char *path)
 {
@@ -136,7 +158,7 @@ static bool is_abandoned(const char *path)
     if (number <= 0 || *end != '\0' || stat(path, &about) != 0) return false;
     get_node(here);
     if (strncmp(node, here, (size_t)(pid - node)) == 0 && here[pid - node] == '\0')
-        return kill((pid_t)number, 0) != 0 && errno == ESRCH;
+        return has_ended(number);
     return difftime(time(NULL), about.st_mtime) > (double)STALE_AFTER_S;
 }
 

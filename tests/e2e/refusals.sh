@@ -102,10 +102,11 @@ unset MODEL_NOW
 fact "another run in the same folder"
 everywhere 64 'another objective.beta' train --model "$MODEL" --data good.jsonl --out first --set schedule.warmup=0 --set objective.beta=0.5
 
-# full_disk N: the checkpoint does not fit; what was whole before stays, nothing is half-written.
+# full_disk N T: on N ranks, T to a model, the checkpoint does not fit; what was whole before stays, nothing is
+# half-written.
 full_disk() {
-    run timeout 60 $MPIRUN -n "$1" "$MPIDPO" train --model "$MODEL" --data good.jsonl --out disk/run
-    [[ $status == 74 ]] || fail "exit status $status on a full disk, $1 ranks: $(cat err)"
+    run timeout 60 $MPIRUN -n "$1" "$MPIDPO" train --model "$MODEL" --data good.jsonl --out disk/run --set "parallel.tensor=$2"
+    [[ $status == 74 ]] || fail "exit status $status on a full disk, $1 ranks, $2 to a model: $(cat err)"
     assert_contains err 'checkpoints/step-00000001.h5'
     assert_equal "$(grep -c '^mpidpo: error: ' err)" 1 "messages on a full disk, $1 ranks"
     [[ -z $(find disk/run -name '*.tmp-*') ]] || fail "temporary files are left: $(find disk/run -name '*.tmp-*')"
@@ -118,7 +119,7 @@ mkdir disk
 if mount -t tmpfs -o size=2m tmpfs disk 2>/dev/null; then
     fact "a full disk"
     trap 'umount disk; rm -rf "$SCRATCH"' EXIT
-    for n in 1 2 4; do full_disk "$n"; done
+    for grid in "1 1" "2 1" "4 1" "4 2" "4 4"; do full_disk ${grid% *} ${grid#* }; done
 else
     fact "no right to mount a small disk: a full one is not tried"
 fi

@@ -177,6 +177,31 @@ static void only_files_of_dead_writers_are_cleaned(void **state)
     dpo_free(own);
 }
 
+/* A process that has ended, but whose fate its parent has not asked for yet. */
+static pid_t zombie_process(void)
+{
+    siginfo_t info;
+    pid_t child = fork();
+
+    if (child == 0) _exit(0);
+    assert_int_equal(waitid(P_PID, (id_t)child, &info, WEXITED | WNOWAIT), 0);
+    return child;
+}
+
+static void files_of_writers_that_nobody_waited_for_are_cleaned(void **state)
+{
+    (void)state;
+    char here[256];
+    pid_t zombie = zombie_process();
+    int64_t n;
+
+    assert_int_equal(gethostname(here, sizeof here), 0);
+    put_leftover(here, (long)zombie, 0);
+    ASSERT_OK(dpo_folder_clean(folder, &n));
+    assert_int_equal(n, 1);
+    assert_int_equal(waitpid(zombie, NULL, 0), zombie);
+}
+
 static void a_folder_of_a_dead_writer_is_cleaned_with_its_files(void **state)
 {
     (void)state;
@@ -204,6 +229,7 @@ static const struct CMUnitTest tests[] = {
     TEST(folders_are_made_with_all_that_lead_to_them),
     TEST(names_come_in_order_and_with_both_ends),
     TEST(only_files_of_dead_writers_are_cleaned),
+    TEST(files_of_writers_that_nobody_waited_for_are_cleaned),
     TEST(a_folder_of_a_dead_writer_is_cleaned_with_its_files),
 };
 

@@ -26,7 +26,7 @@ fact "by itself the program does without shared memory"
 run train auto
 assert_status 0
 cat out err >log
-assert_contains log "gradients: messages among 2 ranks"
+assert_contains log "gradient sums: messages among 2 ranks"
 assert_equal "$(grep -c mpidpo left || true)" 0 "files left in /dev/shm"
 
 fact "the weights are those of a node with room"

@@ -7,12 +7,14 @@
  *   N tokens, H heads, K kv-heads, E head_dim, G query heads a kv-head;
  *   qkv [N, (H + 2K) E]: columns q [H E], k [K E], v [K E]; out [N, H E]; lse [N, H].
  *
- * A task works on one query head with operands that lie together: keys and values were copied by the plan, the
- * queries of a tile are copied, already scaled, into the thread's scratch, where its result grows too.
+ * The query heads of a kv-head share its keys and values, so a task stacks them: its rows are the queries of a
+ * tile times those heads, token by token, and one product serves them all; in dk and dv the sum over rows is that
+ * over queries and heads. Operands lie together: keys and values were copied by the plan, the rows of q, already
+ * scaled, and of dout are copied into the thread's scratch, where the result grows too.
  *
- * Forward: a task is (tile, head) and owns its rows of out. Backward: a task is (tree, head) and owns the
- * tree's rows of dq, dk and dv of that head; dk and dv are summed over the G heads of a kv-head afterwards.
- * So every number has one owner and one order of sums, however many threads there are.
+ * Forward: a task is (tile, kv-head) and owns its rows of out. Backward: a task is (tree, kv-head) and owns
+ * the tree's rows of dq, dk and dv of that kv-head and its query heads. So every number has one owner and one
+ * order of sums, however many threads there are.
  */
 #include <float.h>
 #include <math.h>
@@ -23,68 +25,72 @@
 #include "dpo/base/phase.h"
 #include "onednn.h"
 
-/* One tile and one query head; qkv and the others point to row 0 of the whole arrays. */
+/* One tile and one kv-head; qkv and the others point to row 0 of the whole arrays. */
 typedef struct {
     const dpo_attention *attention;
     const dpo_segments *segments;
     const query_tile *tile;
-    int64_t head, n_queries;
+    int64_t kv, head, n_heads; /* the first of its n_heads query heads */
+    int64_t n_queries, n_rows; /* row i n_heads + j is query i of the tile, head j */
     thread_scratch *scratch;
 } task;
 
 static task make_task(const dpo_attention *attention, const dpo_segments *segments, int64_t tile,
-                      int64_t head)
+                      int64_t kv)
 {
     const query_tile *queries = &attention->tile[tile];
+    int64_t n_queries = queries->end - queries->begin;
+    dpo_range heads = heads_of(attention, kv);
+    int64_t n_heads = heads.end - heads.begin;
 
     return (task){attention,
                   segments,
                   queries,
-                  head,
-                  queries->end - queries->begin,
+                  kv,
+                  heads.begin,
+                  n_heads,
+                  n_queries,
+                  n_queries * n_heads,
                   &attention->scratch[omp_get_thread_num()]};
 }
 
-/* Rows of head `head` from token `token` on in an array [heads, max_tokens, E]. */
-static float *head_rows(const dpo_attention *attention, float *array, int64_t head, int64_t token)
+/* Rows of kv-head `kv` from token `token` on in an array [K, max_tokens, E]. */
+static float *head_rows(const dpo_attention *attention, float *array, int64_t kv, int64_t token)
 {
-    return array + (head * attention->max_tokens + token) * attention->head_dim;
+    return array + (kv * attention->max_tokens + token) * attention->head_dim;
 }
 
 static dpo_matrix keys_of(const task *t, const key_piece *piece, float *array, int transposed)
 {
-    int64_t kv = kv_head(t->attention, t->head);
-
-    return (dpo_matrix){head_rows(t->attention, array, kv, piece->begin), t->attention->head_dim,
+    return (dpo_matrix){head_rows(t->attention, array, t->kv, piece->begin), t->attention->head_dim,
                         transposed};
 }
 
-/* to[i] = a from[i] for the tile's rows of E elements. */
-static void copy_rows(const task *t, float a, const float *from, int64_t from_stride, float *to,
-                      int64_t to_stride)
+/* Where the task's heads of the tile's query i begin in an array [N, width] of rows that begin with H heads. */
+static int64_t offset_of(const task *t, int64_t width, int64_t i)
 {
-    for (int64_t i = 0; i < t->n_queries; i++)
-        t->attention->kernels->scale(t->attention->head_dim, a, from + i * from_stride,
-                                     to + i * to_stride);
+    return (t->tile->begin + i) * width + t->head * t->attention->head_dim;
 }
 
 /* The tile's queries, scaled, into the scratch. */
 static void copy_queries(const task *t, const float *qkv)
 {
     const dpo_attention *attention = t->attention;
+    int64_t width = t->n_heads * attention->head_dim;
 
-    copy_rows(t, attention->scale,
-              qkv + t->tile->begin * attention->qkv_width + t->head * attention->head_dim,
-              attention->qkv_width, t->scratch->q, attention->head_dim);
+    for (int64_t i = 0; i < t->n_queries; i++)
+        attention->kernels->scale(width, attention->scale,
+                                  qkv + offset_of(t, attention->qkv_width, i),
+                                  t->scratch->q + i * width);
 }
 
-/* product [queries of the tile, keys of the piece] = rows times keys^T. */
+/* product [R, keys of the piece] = rows times keys^T. */
 static void multiply_rows(const task *t, const key_piece *piece, const float *rows, float *keys,
                           float *product)
 {
     int64_t n_keys = piece->end - piece->begin, head_dim = t->attention->head_dim;
 
-    dpo_gemm(t->n_queries, n_keys, head_dim, (dpo_matrix){rows, head_dim, 0},
+    dpo_gemm(t->n_rows, n_keys, head_dim, (dpo_matrix){rows, head_dim, 0},
              keys_of(t, piece, keys, 1), 0.0f, product, n_keys);
 }
 
@@ -94,7 +100,7 @@ static void add_to_out(const task *t, const key_piece *piece, const float *score
 {
     int64_t n_keys = piece->end - piece->begin, head_dim = t->attention->head_dim;
 
-    dpo_gemm(t->n_queries, head_dim, n_keys, (dpo_matrix){scores, n_keys, 0},
+    dpo_gemm(t->n_rows, head_dim, n_keys, (dpo_matrix){scores, n_keys, 0},
              keys_of(t, piece, keys, 0), is_first ? 0.0f : 1.0f, t->scratch->out, head_dim);
 }
 
@@ -104,10 +110,10 @@ static void absorb_scores(const task *t, const key_piece *piece, int is_first)
     const dpo_kernels *kernels = t->attention->kernels;
     int64_t n_keys = piece->end - piece->begin, head_dim = t->attention->head_dim;
 
-    for (int64_t i = 0; i < t->n_queries; i++) {
-        float *s = t->scratch->s + i * n_keys, *out = t->scratch->out + i * head_dim;
-        int64_t visible = n_visible(t->tile, piece, t->tile->begin + i);
-        float factor = kernels->softmax_step(visible, s, &t->scratch->max[i], &t->scratch->sum[i]);
+    for (int64_t r = 0; r < t->n_rows; r++) {
+        float *s = t->scratch->s + r * n_keys, *out = t->scratch->out + r * head_dim;
+        int64_t visible = n_visible(t->tile, piece, t->tile->begin + r / t->n_heads);
+        float factor = kernels->softmax_step(visible, s, &t->scratch->max[r], &t->scratch->sum[r]);
 
         memset(s + visible, 0, (size_t)(n_keys - visible) * sizeof *s);
         if (!is_first && factor != 1.0f) kernels->scale(head_dim, factor, out, out);
@@ -119,13 +125,14 @@ static void finish_rows(const task *t, float *out, float *lse)
     const dpo_attention *attention = t->attention;
     int64_t head_dim = attention->head_dim;
 
-    for (int64_t i = 0; i < t->n_queries; i++) {
-        int64_t row = t->tile->begin + i;
-        float sum = t->scratch->sum[i];
+    for (int64_t r = 0; r < t->n_rows; r++) {
+        int64_t i = r / t->n_heads, j = r % t->n_heads;
+        float sum = t->scratch->sum[r];
 
-        attention->kernels->scale(head_dim, 1.0f / sum, t->scratch->out + i * head_dim,
-                                  out + row * attention->out_width + t->head * head_dim);
-        lse[row * attention->n_heads + t->head] = t->scratch->max[i] + logf(sum);
+        attention->kernels->scale(head_dim, 1.0f / sum, t->scratch->out + r * head_dim,
+                                  out + offset_of(t, attention->out_width, i) + j * head_dim);
+        lse[(t->tile->begin + i) * attention->n_heads + t->head + j] =
+            t->scratch->max[r] + logf(sum);
     }
 }
 
@@ -134,9 +141,9 @@ static void forward_task(const task *t, const float *qkv, float *out, float *lse
     key_piece piece = dpo_attention_before_keys(t->segments, t->tile);
 
     copy_queries(t, qkv);
-    for (int64_t i = 0; i < t->n_queries; i++) {
-        t->scratch->max[i] = -FLT_MAX;
-        t->scratch->sum[i] = 0.0f;
+    for (int64_t r = 0; r < t->n_rows; r++) {
+        t->scratch->max[r] = -FLT_MAX;
+        t->scratch->sum[r] = 0.0f;
     }
     for (int is_first = 1; dpo_attention_next_keys(t->segments, &piece); is_first = 0) {
         multiply_rows(t, &piece, t->scratch->q, t->attention->key, t->scratch->s);
@@ -154,11 +161,12 @@ void dpo_attention_forward(dpo_attention *attention, const dpo_segments *segment
     dpo_phase_add_flops(DPO_PHASE_ATTENTION_FORWARD,
                         4.0 * (double)attention->out_width * dpo_segments_n_pairs(segments));
     dpo_attention_plan_run(attention, segments, qkv);
-    int64_t n_tasks = attention->n_tiles * attention->n_heads;
+    int64_t n_tasks = attention->n_tiles * attention->n_kv_heads;
 
 #pragma omp parallel for schedule(dynamic) num_threads(attention->n_threads)
     for (int64_t i = n_tasks - 1; i >= 0; i--) {
-        task t = make_task(attention, segments, i / attention->n_heads, i % attention->n_heads);
+        task t =
+            make_task(attention, segments, i / attention->n_kv_heads, i % attention->n_kv_heads);
 
         forward_task(&t, qkv, out, lse);
     }
@@ -169,13 +177,15 @@ void dpo_attention_forward(dpo_attention *attention, const dpo_segments *segment
 static void copy_gradients(const task *t, const float *out, const float *dout)
 {
     const dpo_attention *attention = t->attention;
-    int64_t head_dim = attention->head_dim;
+    int64_t head_dim = attention->head_dim, width = t->n_heads * head_dim;
 
     for (int64_t i = 0; i < t->n_queries; i++) {
-        int64_t offset = (t->tile->begin + i) * attention->out_width + t->head * head_dim;
+        int64_t offset = offset_of(t, attention->out_width, i);
 
-        t->scratch->delta[i] = attention->kernels->dot(head_dim, out + offset, dout + offset);
-        memcpy(t->scratch->dout + i * head_dim, dout + offset, (size_t)head_dim * sizeof *dout);
+        memcpy(t->scratch->dout + i * width, dout + offset, (size_t)width * sizeof *dout);
+        for (int64_t j = 0; j < t->n_heads; j++, offset += head_dim)
+            t->scratch->delta[i * t->n_heads + j] =
+                attention->kernels->dot(head_dim, out + offset, dout + offset);
     }
 }
 
@@ -185,13 +195,14 @@ static void differentiate_scores(const task *t, const key_piece *piece, const fl
     const dpo_attention *attention = t->attention;
     int64_t n_keys = piece->end - piece->begin;
 
-    for (int64_t i = 0; i < t->n_queries; i++) {
-        float *s = t->scratch->s + i * n_keys, *dp = t->scratch->dp + i * n_keys;
-        int64_t row = t->tile->begin + i, visible = n_visible(t->tile, piece, row);
+    for (int64_t r = 0; r < t->n_rows; r++) {
+        float *s = t->scratch->s + r * n_keys, *dp = t->scratch->dp + r * n_keys;
+        int64_t query = t->tile->begin + r / t->n_heads, head = t->head + r % t->n_heads;
+        int64_t visible = n_visible(t->tile, piece, query);
         size_t hidden_bytes = (size_t)(n_keys - visible) * sizeof *s;
 
-        attention->kernels->softmax_backward(visible, lse[row * attention->n_heads + t->head],
-                                             t->scratch->delta[i], s, dp);
+        attention->kernels->softmax_backward(visible, lse[query * attention->n_heads + head],
+                                             t->scratch->delta[r], s, dp);
         memset(s + visible, 0, hidden_bytes);
         memset(dp + visible, 0, hidden_bytes);
     }
@@ -203,9 +214,19 @@ static void add_to_keys(const task *t, const key_piece *piece, const float *scor
 {
     int64_t n_keys = piece->end - piece->begin, head_dim = t->attention->head_dim;
 
-    dpo_gemm(n_keys, head_dim, t->n_queries, (dpo_matrix){scores, n_keys, 1},
+    dpo_gemm(n_keys, head_dim, t->n_rows, (dpo_matrix){scores, n_keys, 1},
              (dpo_matrix){rows, head_dim, 0}, 1.0f,
-             head_rows(t->attention, gradient, t->head, piece->begin), head_dim);
+             head_rows(t->attention, gradient, t->kv, piece->begin), head_dim);
+}
+
+/* No earlier tile of the tree saw the keys of this one. */
+static void clear_keys(const task *t)
+{
+    const dpo_attention *attention = t->attention;
+    size_t bytes = (size_t)(t->n_queries * attention->head_dim) * sizeof(float);
+
+    memset(head_rows(attention, attention->dkey, t->kv, t->tile->begin), 0, bytes);
+    memset(head_rows(attention, attention->dvalue, t->kv, t->tile->begin), 0, bytes);
 }
 
 /* s and ds are those of scaled queries, so dk takes the scaled ones and dq is scaled at the end. */
@@ -213,10 +234,11 @@ static void backward_task(const task *t, const float *qkv, const float *out, con
                           const float *dout, float *dqkv)
 {
     const dpo_attention *attention = t->attention;
-    int64_t width = attention->qkv_width, head_dim = attention->head_dim;
+    int64_t width = t->n_heads * attention->head_dim;
     thread_scratch *scratch = t->scratch;
     key_piece piece = dpo_attention_before_keys(t->segments, t->tile);
 
+    clear_keys(t);
     copy_queries(t, qkv);
     copy_gradients(t, out, dout);
     for (int is_first = 1; dpo_attention_next_keys(t->segments, &piece); is_first = 0) {
@@ -227,50 +249,26 @@ static void backward_task(const task *t, const float *qkv, const float *out, con
         add_to_keys(t, &piece, scratch->dp, scratch->q, attention->dkey);
         add_to_out(t, &piece, scratch->dp, attention->key, is_first);
     }
-    copy_rows(t, attention->scale, scratch->out, head_dim,
-              dqkv + t->tile->begin * width + t->head * head_dim, width);
+    for (int64_t i = 0; i < t->n_queries; i++)
+        attention->kernels->scale(width, attention->scale, scratch->out + i * width,
+                                  dqkv + offset_of(t, attention->qkv_width, i));
 }
 
-/* dk, dv of the tokens of a tree in one head. */
-static void clear_tree(const dpo_attention *attention, int64_t tree, int64_t head)
-{
-    for (int64_t i = attention->tree_begin[tree]; i < attention->tree_begin[tree + 1]; i++) {
-        const query_tile *tile = &attention->tile[i];
-        size_t bytes = (size_t)((tile->end - tile->begin) * attention->head_dim) * sizeof(float);
-
-        memset(head_rows(attention, attention->dkey, head, tile->begin), 0, bytes);
-        memset(head_rows(attention, attention->dvalue, head, tile->begin), 0, bytes);
-    }
-}
-
-/* One token's gradient [K, E]: of a kv-head the sum over the query heads that use it. */
-static void sum_groups_of_token(const dpo_attention *attention, int64_t token, float *gradient,
-                                float *sums)
+/* dk and dv of a tree's tokens to their places. */
+static void finish_keys(const dpo_attention *attention, const query_tree *tree, int64_t kv,
+                        float *dqkv)
 {
     int64_t head_dim = attention->head_dim;
+    size_t bytes = (size_t)head_dim * sizeof *dqkv;
 
-    for (int64_t head = 0; head < attention->n_heads; head++) {
-        const float *part = head_rows(attention, gradient, head, token);
-        float *sum = sums + kv_head(attention, head) * head_dim;
+    for (int64_t i = tree->begin; i < tree->end; i++)
+        for (int64_t n = attention->tile[i].begin; n < attention->tile[i].end; n++) {
+            float *dkey = dqkv + n * attention->qkv_width + attention->out_width + kv * head_dim;
 
-        if (head == 0 || kv_head(attention, head) != kv_head(attention, head - 1))
-            memcpy(sum, part, (size_t)head_dim * sizeof *sum);
-        else
-            attention->kernels->add(head_dim, part, sum);
-    }
-}
-
-/* dk and dv of all tokens. */
-static void sum_groups(const dpo_attention *attention, int64_t n_tokens, float *dqkv)
-{
-#pragma omp parallel for schedule(static) num_threads(attention->n_threads)
-    for (int64_t n = 0; n < n_tokens; n++) {
-        float *row = dqkv + n * attention->qkv_width + attention->out_width;
-
-        sum_groups_of_token(attention, n, attention->dkey, row);
-        sum_groups_of_token(attention, n, attention->dvalue,
-                            row + attention->n_kv_heads * attention->head_dim);
-    }
+            memcpy(dkey, head_rows(attention, attention->dkey, kv, n), bytes);
+            memcpy(dkey + attention->n_kv_heads * head_dim,
+                   head_rows(attention, attention->dvalue, kv, n), bytes);
+        }
 }
 
 void dpo_attention_backward(dpo_attention *attention, const dpo_segments *segments,
@@ -282,16 +280,16 @@ void dpo_attention_backward(dpo_attention *attention, const dpo_segments *segmen
                         8.0 * (double)attention->out_width * dpo_segments_n_pairs(segments));
     dpo_attention_plan_run(attention, segments, qkv);
 #pragma omp parallel for collapse(2) schedule(dynamic) num_threads(attention->n_threads)
-    for (int64_t tree = 0; tree < attention->n_trees; tree++)
-        for (int64_t head = 0; head < attention->n_heads; head++) {
-            clear_tree(attention, tree, head);
-            for (int64_t i = attention->tree_begin[tree]; i < attention->tree_begin[tree + 1];
-                 i++) {
-                task t = make_task(attention, segments, i, head);
+    for (int64_t j = 0; j < attention->n_trees; j++)
+        for (int64_t kv = 0; kv < attention->n_kv_heads; kv++) {
+            const query_tree *tree = &attention->tree[j];
+
+            for (int64_t i = tree->begin; i < tree->end; i++) {
+                task t = make_task(attention, segments, i, kv);
 
                 backward_task(&t, qkv, out, lse, dout, dqkv);
             }
+            finish_keys(attention, tree, kv, dqkv);
         }
-    sum_groups(attention, dpo_segments_n_tokens(segments), dqkv);
     dpo_phase_end(DPO_PHASE_ATTENTION_BACKWARD);
 }

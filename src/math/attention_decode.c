@@ -9,7 +9,6 @@
 
 #include "attention_plan.h"
 #include "dpo/base/phase.h"
-#include "dpo/base/range.h"
 
 /* One query head against n_keys rows of a cache. */
 static void decode_head(const dpo_attention *attention, int64_t n_keys, const float *query,
@@ -45,9 +44,7 @@ void dpo_attention_decode(dpo_attention *attention, int64_t n_sequences, const f
             const float *row = qkv + b * attention->qkv_width;
             const float *key = row + attention->out_width + kv * head_dim;
             int64_t offset = kv * head_dim, end = length[b] * n_kv_heads * head_dim + offset;
-            int64_t first = kv * attention->group - attention->skipped;
-            dpo_range heads = dpo_range_intersect((dpo_range){first, first + attention->group},
-                                                  (dpo_range){0, attention->n_heads});
+            dpo_range heads = heads_of(attention, kv);
 
             memcpy(key_cache[b] + end, key, head_bytes);
             memcpy(value_cache[b] + end, key + n_kv_heads * head_dim, head_bytes);

@@ -7,19 +7,34 @@
 
 #include "dpo/base/memory.h"
 
-/* Floats of one thread's scratch. */
-static int64_t scratch_floats(int64_t head_dim)
+static int64_t group_of(const dpo_attention_shape *shape)
 {
-    return (int64_t)2 * TILE_SCORES + (int64_t)3 * TILE_QUERIES * (head_dim + 1);
+    return shape->group > 0 ? shape->group : shape->n_heads / shape->n_kv_heads;
+}
+
+/* T: as many queries as fill the rows of a tile. */
+static int64_t tile_queries(int64_t group)
+{
+    int64_t queries = MAX_TILE_QUERIES;
+
+    while (queries > 1 && queries * group > TILE_ROWS)
+        queries /= 2;
+    return queries;
+}
+
+/* Floats of one thread's scratch for tiles of n_rows. */
+static int64_t scratch_floats(int64_t n_rows, int64_t head_dim)
+{
+    return n_rows * (2 * TILE_KEYS + 3 * head_dim + 3);
 }
 
 int64_t dpo_attention_plan_bytes(const dpo_attention_shape *shape, int64_t max_tokens)
 {
-    int64_t heads = 2 * (shape->n_heads + shape->n_kv_heads) * shape->head_dim * max_tokens;
-    int64_t tiles =
-        max_tokens * (int64_t)(sizeof(query_tile) + sizeof(int64_t)) + (int64_t)sizeof(int64_t);
+    int64_t heads = 4 * shape->n_kv_heads * shape->head_dim * max_tokens;
+    int64_t tiles = max_tokens * (int64_t)(sizeof(query_tile) + sizeof(query_tree));
+    int64_t group = group_of(shape), n_rows = tile_queries(group) * group;
 
-    return (heads + omp_get_max_threads() * scratch_floats(shape->head_dim)) *
+    return (heads + omp_get_max_threads() * scratch_floats(n_rows, shape->head_dim)) *
                (int64_t)sizeof(float) +
            tiles;
 }
@@ -27,8 +42,9 @@ int64_t dpo_attention_plan_bytes(const dpo_attention_shape *shape, int64_t max_t
 /* The scratch of all threads is one block, cut into their parts. */
 static dpo_status allocate_scratch(dpo_attention *attention)
 {
-    int64_t rows = TILE_QUERIES * attention->head_dim;
-    int64_t thread_floats = scratch_floats(attention->head_dim);
+    int64_t n_rows = attention->tile_queries * attention->group;
+    int64_t scores = n_rows * TILE_KEYS, rows = n_rows * attention->head_dim;
+    int64_t thread_floats = scratch_floats(n_rows, attention->head_dim);
 
     DPO_TRY(DPO_NEW(attention->scratch, attention->n_threads));
     DPO_TRY(DPO_NEW(attention->block, attention->n_threads * thread_floats));
@@ -36,13 +52,13 @@ static dpo_status allocate_scratch(dpo_attention *attention)
         thread_scratch *scratch = &attention->scratch[t];
 
         scratch->s = attention->block + t * thread_floats;
-        scratch->dp = scratch->s + TILE_SCORES;
-        scratch->q = scratch->dp + TILE_SCORES;
+        scratch->dp = scratch->s + scores;
+        scratch->q = scratch->dp + scores;
         scratch->out = scratch->q + rows;
         scratch->dout = scratch->out + rows;
         scratch->max = scratch->dout + rows;
-        scratch->sum = scratch->max + TILE_QUERIES;
-        scratch->delta = scratch->sum + TILE_QUERIES;
+        scratch->sum = scratch->max + n_rows;
+        scratch->delta = scratch->sum + n_rows;
     }
     return DPO_OK;
 }
@@ -52,11 +68,11 @@ static dpo_status allocate(dpo_attention *attention)
     int64_t head_floats = attention->max_tokens * attention->head_dim;
 
     DPO_TRY(DPO_NEW(attention->tile, attention->max_tokens));
-    DPO_TRY(DPO_NEW(attention->tree_begin, attention->max_tokens + 1));
+    DPO_TRY(DPO_NEW(attention->tree, attention->max_tokens));
     DPO_TRY(DPO_NEW(attention->key, 2 * attention->n_kv_heads * head_floats));
-    DPO_TRY(DPO_NEW(attention->dkey, 2 * attention->n_heads * head_floats));
+    DPO_TRY(DPO_NEW(attention->dkey, 2 * attention->n_kv_heads * head_floats));
     attention->value = attention->key + attention->n_kv_heads * head_floats;
-    attention->dvalue = attention->dkey + attention->n_heads * head_floats;
+    attention->dvalue = attention->dkey + attention->n_kv_heads * head_floats;
     return allocate_scratch(attention);
 }
 
@@ -64,7 +80,7 @@ dpo_status dpo_attention_create(const dpo_attention_shape *shape, int64_t max_to
                                 dpo_attention **attention)
 {
     DPO_ASSERT(shape->n_kv_heads > 0 && shape->n_heads > 0 && shape->head_dim > 0);
-    int64_t group = shape->group > 0 ? shape->group : shape->n_heads / shape->n_kv_heads;
+    int64_t group = group_of(shape);
 
     DPO_ASSERT(max_tokens > 0 && shape->skipped >= 0 && shape->skipped < group);
     DPO_ASSERT((shape->n_heads + shape->skipped - 1) / group + 1 == shape->n_kv_heads);
@@ -78,6 +94,7 @@ dpo_status dpo_attention_create(const dpo_attention_shape *shape, int64_t max_to
         .qkv_width = (shape->n_heads + 2 * shape->n_kv_heads) * shape->head_dim,
         .out_width = shape->n_heads * shape->head_dim,
         .max_tokens = max_tokens,
+        .tile_queries = tile_queries(group),
         .n_threads = omp_get_max_threads(),
         .scale = (float)(1.0 / sqrt((double)shape->head_dim)),
         .kernels = dpo_kernels_get(),
@@ -92,7 +109,7 @@ void dpo_attention_destroy(dpo_attention **attention)
 {
     if (*attention == NULL) return;
     dpo_free((*attention)->tile);
-    dpo_free((*attention)->tree_begin);
+    dpo_free((*attention)->tree);
     dpo_free((*attention)->key);
     dpo_free((*attention)->dkey);
     dpo_free((*attention)->scratch);
@@ -116,13 +133,41 @@ static void sort_by_tree(query_tile *tile, int64_t n_tiles)
 
 static void cut_segment(dpo_attention *attention, const dpo_segments *segments, int64_t segment)
 {
-    int64_t end = segments->begin[segment + 1], root = segment;
+    int64_t end = segments->begin[segment + 1], length = attention->tile_queries, root = segment;
 
     while (segments->parent[root] >= 0)
         root = segments->parent[root];
-    for (int64_t begin = segments->begin[segment]; begin < end; begin += TILE_QUERIES)
-        attention->tile[attention->n_tiles++] = (query_tile){
-            begin, begin + TILE_QUERIES < end ? begin + TILE_QUERIES : end, segment, root};
+    for (int64_t begin = segments->begin[segment]; begin < end; begin += length)
+        attention->tile[attention->n_tiles++] =
+            (query_tile){begin, begin + length < end ? begin + length : end, segment, root};
+}
+
+static void find_trees(dpo_attention *attention)
+{
+    attention->n_trees = 0;
+    for (int64_t i = 0; i < attention->n_tiles; i++) {
+        const query_tile *tile = &attention->tile[i];
+
+        if (i == 0 || tile->root != tile[-1].root)
+            attention->tree[attention->n_trees++] = (query_tree){i, i, 0};
+        query_tree *tree = &attention->tree[attention->n_trees - 1];
+
+        tree->end++;
+        tree->n_tokens += tile->end - tile->begin;
+    }
+}
+
+/* So that the last tasks to be taken are short ones. */
+static void sort_by_size(query_tree *tree, int64_t n_trees)
+{
+    for (int64_t i = 1; i < n_trees; i++) {
+        query_tree moving = tree[i];
+        int64_t j = i;
+
+        for (; j > 0 && tree[j - 1].n_tokens < moving.n_tokens; j--)
+            tree[j] = tree[j - 1];
+        tree[j] = moving;
+    }
 }
 
 /*
@@ -148,14 +193,12 @@ void dpo_attention_plan_run(dpo_attention *attention, const dpo_segments *segmen
     int64_t n_tokens = dpo_segments_n_tokens(segments);
 
     DPO_ASSERT(n_tokens <= attention->max_tokens);
-    attention->n_tiles = attention->n_trees = 0;
+    attention->n_tiles = 0;
     for (int64_t segment = 0; segment < segments->n_segments; segment++)
         cut_segment(attention, segments, segment);
     sort_by_tree(attention->tile, attention->n_tiles);
-    for (int64_t i = 0; i < attention->n_tiles; i++)
-        if (i == 0 || attention->tile[i].root != attention->tile[i - 1].root)
-            attention->tree_begin[attention->n_trees++] = i;
-    attention->tree_begin[attention->n_trees] = attention->n_tiles;
+    find_trees(attention);
+    sort_by_size(attention->tree, attention->n_trees);
     copy_keys_and_values(attention, n_tokens, qkv);
 }
 

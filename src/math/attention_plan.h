@@ -5,24 +5,32 @@
 /*
  * What the files of attention share: the plan, and how queries and keys are cut.
  *
- * Queries are cut into tiles of TILE_QUERIES tokens of one segment. A tile meets the keys of its own segment,
- * then those of its parent, and so on upwards, in pieces of TILE_KEYS. A tree is a segment without parent
- * and all segments below it.
+ * Queries are cut into tiles of T tokens of one segment. A tile meets the keys of its own segment, then those
+ * of its parent, and so on upwards, in pieces of TILE_KEYS. A tree is a segment without parent and all
+ * segments below it.
  *
- *   N tokens, H heads, K kv-heads, E head_dim, G query heads a kv-head.
+ *   N tokens, H heads, K kv-heads, E head_dim, G query heads a kv-head;
+ *   R rows: the queries of a tile times the query heads of a kv-head, R <= T G.
  */
 
+#include "dpo/base/range.h"
 #include "dpo/math/attention.h"
 #include "kernels/kernels.h"
 
-enum { TILE_QUERIES = 64, TILE_KEYS = 256, TILE_SCORES = TILE_QUERIES * TILE_KEYS };
-/* So that of every piece of its own segment a query sees at least one key. */
-_Static_assert(TILE_KEYS % TILE_QUERIES == 0, "a tile of queries lies within one piece of keys");
+/* Rows enough for fast products, and tiles so short that the causal diagonal wastes little. */
+enum { TILE_ROWS = 128, MAX_TILE_QUERIES = 64, TILE_KEYS = 256 };
+/* T is a power of two: of every piece of its own segment a query sees at least one key. */
+_Static_assert(TILE_KEYS % MAX_TILE_QUERIES == 0, "a tile lies within one piece of keys");
 
 /* Queries [begin, end) of one segment; root is the segment at the top of its tree. */
 typedef struct {
     int64_t begin, end, segment, root;
 } query_tile;
+
+/* Tiles [begin, end) of a tree. */
+typedef struct {
+    int64_t begin, end, n_tokens;
+} query_tree;
 
 /* Keys [begin, end) of a segment that a tile attends to. */
 typedef struct {
@@ -32,16 +40,16 @@ typedef struct {
 
 /* What one thread needs; parts of one block. */
 typedef struct {
-    float *s, *dp;    /* [TILE_QUERIES, TILE_KEYS] scores, then probabilities; dL/dp, then dL/ds */
-    float *q, *out;   /* [TILE_QUERIES, E] scaled queries; out or dq before it is finished */
-    float *dout;      /* [TILE_QUERIES, E] */
-    float *max, *sum; /* [TILE_QUERIES] of the online softmax */
-    float *delta;     /* [TILE_QUERIES] rowsum(dout out) */
+    float *s, *dp;    /* [T G, TILE_KEYS] scores, then probabilities; dL/dp, then dL/ds */
+    float *q, *out;   /* [T G, E] scaled queries; out or dq before it is finished */
+    float *dout;      /* [T G, E] */
+    float *max, *sum; /* [T G] of the online softmax */
+    float *delta;     /* [T G] rowsum(dout out) */
 } thread_scratch;
 
 /*
- * Invariant after dpo_attention_plan_run(): the tiles of tree t are tile[tree_begin[t], tree_begin[t + 1]), in
- * the order of their tokens, and key and value hold the columns of qkv.
+ * Invariant after dpo_attention_plan_run(): tree[] holds n_trees trees, those with most tokens first; the tiles
+ * of a tree are in the order of their tokens; key and value hold the columns of qkv.
  */
 struct dpo_attention {
     int64_t n_heads, n_kv_heads, head_dim;
@@ -50,22 +58,26 @@ struct dpo_attention {
     int64_t qkv_width; /* (H + 2K) E */
     int64_t out_width; /* H E */
     int64_t max_tokens;
+    int64_t tile_queries; /* T */
     int n_threads;
     float scale; /* 1 / sqrt(E) */
     const dpo_kernels *kernels;
     int64_t n_tiles, n_trees;
-    query_tile *tile;     /* [max_tokens] */
-    int64_t *tree_begin;  /* [max_tokens + 1] */
-    float *key, *value;   /* [K, max_tokens, E]; value lies in the block of key */
-    float *dkey, *dvalue; /* [H, max_tokens, E] by query head; dvalue lies in the block of dkey */
-    float *block;         /* memory of scratch */
+    query_tile *tile;        /* [max_tokens] */
+    query_tree *tree;        /* [max_tokens] */
+    float *key, *value;      /* [K, max_tokens, E]; value lies in the block of key */
+    float *dkey, *dvalue;    /* [K, max_tokens, E]; dvalue lies in the block of dkey */
+    float *block;            /* memory of scratch */
     thread_scratch *scratch; /* [n_threads] */
 };
 
-/* The key-value head of a query head. */
-static inline int64_t kv_head(const dpo_attention *attention, int64_t head)
+/* The query heads of a kv-head that are here. */
+static inline dpo_range heads_of(const dpo_attention *attention, int64_t kv)
 {
-    return (head + attention->skipped) / attention->group;
+    int64_t first = kv * attention->group - attention->skipped;
+
+    return dpo_range_intersect((dpo_range){first, first + attention->group},
+                               (dpo_range){0, attention->n_heads});
 }
 
 /* Cuts the tokens into tiles and copies keys and values of qkv head by head. */

@@ -12,8 +12,8 @@
  * over queries and heads. Operands lie together: keys and values were copied by the plan, the rows of q, already
  * scaled, and of dout are copied into the thread's scratch, where the result grows too.
  *
- * Forward: a task is (tile, kv-head) and owns its rows of out. Backward: a task is (tree, kv-head) and owns
- * the tree's rows of dq, dk and dv of that kv-head and its query heads. So every number has one owner and one
+ * Forward: a task is (tile, kv-head) and owns its rows of out. Backward: a task is (strip, kv-head) and owns
+ * its rows of dq and its part of dk and dv of the tree; a tree's parts are summed in order afterwards. So every number has one owner and one
  * order of sums, however many threads there are.
  */
 #include <float.h>
@@ -210,43 +210,48 @@ static void differentiate_scores(const task *t, const key_piece *piece, const fl
 
 /* Rows of the piece in dkey or dvalue += scores^T rows. */
 static void add_to_keys(const task *t, const key_piece *piece, const float *scores,
-                        const float *rows, float *gradient)
+                        const float *rows, int64_t part, float *gradient)
 {
     int64_t n_keys = piece->end - piece->begin, head_dim = t->attention->head_dim;
 
-    dpo_gemm(n_keys, head_dim, t->n_rows, (dpo_matrix){scores, n_keys, 1},
-             (dpo_matrix){rows, head_dim, 0}, 1.0f,
-             head_rows(t->attention, gradient, t->kv, piece->begin), head_dim);
+    dpo_gemm(
+        n_keys, head_dim, t->n_rows, (dpo_matrix){scores, n_keys, 1},
+        (dpo_matrix){rows, head_dim, 0}, 1.0f,
+        head_rows(t->attention, gradient, part * t->attention->n_kv_heads + t->kv, piece->begin),
+        head_dim);
 }
 
-/* No earlier tile of the tree saw the keys of this one. */
-static void clear_keys(const task *t)
+/* A strip's part of dk and dv, for the keys that it sees. */
+static void clear_keys(const dpo_attention *attention, const query_strip *strip, int64_t kv)
 {
-    const dpo_attention *attention = t->attention;
-    size_t bytes = (size_t)(t->n_queries * attention->head_dim) * sizeof(float);
+    int64_t head = strip->part * attention->n_kv_heads + kv;
 
-    memset(head_rows(attention, attention->dkey, t->kv, t->tile->begin), 0, bytes);
-    memset(head_rows(attention, attention->dvalue, t->kv, t->tile->begin), 0, bytes);
+    for (int64_t i = strip->tree_begin; i < strip->end; i++) {
+        const query_tile *tile = &attention->tile[i];
+        size_t bytes = (size_t)((tile->end - tile->begin) * attention->head_dim) * sizeof(float);
+
+        memset(head_rows(attention, attention->dkey, head, tile->begin), 0, bytes);
+        memset(head_rows(attention, attention->dvalue, head, tile->begin), 0, bytes);
+    }
 }
 
 /* s and ds are those of scaled queries, so dk takes the scaled ones and dq is scaled at the end. */
 static void backward_task(const task *t, const float *qkv, const float *out, const float *lse,
-                          const float *dout, float *dqkv)
+                          const float *dout, int64_t part, float *dqkv)
 {
     const dpo_attention *attention = t->attention;
     int64_t width = t->n_heads * attention->head_dim;
     thread_scratch *scratch = t->scratch;
     key_piece piece = dpo_attention_before_keys(t->segments, t->tile);
 
-    clear_keys(t);
     copy_queries(t, qkv);
     copy_gradients(t, out, dout);
     for (int is_first = 1; dpo_attention_next_keys(t->segments, &piece); is_first = 0) {
         multiply_rows(t, &piece, scratch->q, attention->key, scratch->s);
         multiply_rows(t, &piece, scratch->dout, attention->value, scratch->dp);
         differentiate_scores(t, &piece, lse);
-        add_to_keys(t, &piece, scratch->s, scratch->dout, attention->dvalue);
-        add_to_keys(t, &piece, scratch->dp, scratch->q, attention->dkey);
+        add_to_keys(t, &piece, scratch->s, scratch->dout, part, attention->dvalue);
+        add_to_keys(t, &piece, scratch->dp, scratch->q, part, attention->dkey);
         add_to_out(t, &piece, scratch->dp, attention->key, is_first);
     }
     for (int64_t i = 0; i < t->n_queries; i++)
@@ -254,20 +259,32 @@ static void backward_task(const task *t, const float *qkv, const float *out, con
                                   dqkv + offset_of(t, attention->qkv_width, i));
 }
 
-/* dk and dv of a tree's tokens to their places. */
-static void finish_keys(const dpo_attention *attention, const query_tree *tree, int64_t kv,
+/* One token's row of a kv-head: the sum over the strips that see it. */
+static void sum_strips(const dpo_attention *attention, const query_strip *strip, int64_t kv,
+                       int64_t token, float *gradient, float *sum)
+{
+    int64_t head_dim = attention->head_dim, n_kv_heads = attention->n_kv_heads;
+
+    memcpy(sum, head_rows(attention, gradient, strip->part * n_kv_heads + kv, token),
+           (size_t)head_dim * sizeof *sum);
+    for (int64_t part = strip->part + 1; part < strip->n_parts; part++)
+        attention->kernels->add(head_dim,
+                                head_rows(attention, gradient, part * n_kv_heads + kv, token), sum);
+}
+
+/* dk and dv of a strip's tokens. */
+static void finish_keys(const dpo_attention *attention, const query_strip *strip, int64_t kv,
                         float *dqkv)
 {
     int64_t head_dim = attention->head_dim;
-    size_t bytes = (size_t)head_dim * sizeof *dqkv;
 
-    for (int64_t i = tree->begin; i < tree->end; i++)
+    for (int64_t i = strip->begin; i < strip->end; i++)
         for (int64_t n = attention->tile[i].begin; n < attention->tile[i].end; n++) {
             float *dkey = dqkv + n * attention->qkv_width + attention->out_width + kv * head_dim;
 
-            memcpy(dkey, head_rows(attention, attention->dkey, kv, n), bytes);
-            memcpy(dkey + attention->n_kv_heads * head_dim,
-                   head_rows(attention, attention->dvalue, kv, n), bytes);
+            sum_strips(attention, strip, kv, n, attention->dkey, dkey);
+            sum_strips(attention, strip, kv, n, attention->dvalue,
+                       dkey + attention->n_kv_heads * head_dim);
         }
 }
 
@@ -279,17 +296,24 @@ void dpo_attention_backward(dpo_attention *attention, const dpo_segments *segmen
     dpo_phase_add_flops(DPO_PHASE_ATTENTION_BACKWARD,
                         8.0 * (double)attention->out_width * dpo_segments_n_pairs(segments));
     dpo_attention_plan_run(attention, segments, qkv);
-#pragma omp parallel for collapse(2) schedule(dynamic) num_threads(attention->n_threads)
-    for (int64_t j = 0; j < attention->n_trees; j++)
-        for (int64_t kv = 0; kv < attention->n_kv_heads; kv++) {
-            const query_tree *tree = &attention->tree[j];
+#pragma omp parallel num_threads(attention->n_threads)
+    {
+#pragma omp for collapse(2) schedule(dynamic)
+        for (int64_t j = 0; j < attention->n_strips; j++)
+            for (int64_t kv = 0; kv < attention->n_kv_heads; kv++) {
+                const query_strip *strip = &attention->strip[j];
 
-            for (int64_t i = tree->begin; i < tree->end; i++) {
-                task t = make_task(attention, segments, i, kv);
+                clear_keys(attention, strip, kv);
+                for (int64_t i = strip->begin; i < strip->end; i++) {
+                    task t = make_task(attention, segments, i, kv);
 
-                backward_task(&t, qkv, out, lse, dout, dqkv);
+                    backward_task(&t, qkv, out, lse, dout, strip->part, dqkv);
+                }
             }
-            finish_keys(attention, tree, kv, dqkv);
-        }
+#pragma omp for collapse(2) schedule(dynamic)
+        for (int64_t j = 0; j < attention->n_strips; j++)
+            for (int64_t kv = 0; kv < attention->n_kv_heads; kv++)
+                finish_keys(attention, &attention->strip[j], kv, dqkv);
+    }
     dpo_phase_end(DPO_PHASE_ATTENTION_BACKWARD);
 }

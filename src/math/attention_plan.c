@@ -22,6 +22,12 @@ static int64_t tile_queries(int64_t group)
     return queries;
 }
 
+/* P: with more kv-heads there are tasks enough without many strips. */
+static int64_t max_strips(int64_t group)
+{
+    return group < MAX_STRIPS ? group : MAX_STRIPS;
+}
+
 /* Floats of one thread's scratch for tiles of n_rows. */
 static int64_t scratch_floats(int64_t n_rows, int64_t head_dim)
 {
@@ -30,9 +36,9 @@ static int64_t scratch_floats(int64_t n_rows, int64_t head_dim)
 
 int64_t dpo_attention_plan_bytes(const dpo_attention_shape *shape, int64_t max_tokens)
 {
-    int64_t heads = 4 * shape->n_kv_heads * shape->head_dim * max_tokens;
-    int64_t tiles = max_tokens * (int64_t)(sizeof(query_tile) + sizeof(query_tree));
     int64_t group = group_of(shape), n_rows = tile_queries(group) * group;
+    int64_t heads = 2 * (1 + max_strips(group)) * shape->n_kv_heads * shape->head_dim * max_tokens;
+    int64_t tiles = max_tokens * (int64_t)(sizeof(query_tile) + sizeof(query_strip));
 
     return (heads + omp_get_max_threads() * scratch_floats(n_rows, shape->head_dim)) *
                (int64_t)sizeof(float) +
@@ -65,14 +71,15 @@ static dpo_status allocate_scratch(dpo_attention *attention)
 
 static dpo_status allocate(dpo_attention *attention)
 {
-    int64_t head_floats = attention->max_tokens * attention->head_dim;
+    int64_t key_floats = attention->n_kv_heads * attention->max_tokens * attention->head_dim;
+    int64_t dkey_floats = attention->max_strips * key_floats;
 
     DPO_TRY(DPO_NEW(attention->tile, attention->max_tokens));
-    DPO_TRY(DPO_NEW(attention->tree, attention->max_tokens));
-    DPO_TRY(DPO_NEW(attention->key, 2 * attention->n_kv_heads * head_floats));
-    DPO_TRY(DPO_NEW(attention->dkey, 2 * attention->n_kv_heads * head_floats));
-    attention->value = attention->key + attention->n_kv_heads * head_floats;
-    attention->dvalue = attention->dkey + attention->n_kv_heads * head_floats;
+    DPO_TRY(DPO_NEW(attention->strip, attention->max_tokens));
+    DPO_TRY(DPO_NEW(attention->key, 2 * key_floats));
+    DPO_TRY(DPO_NEW(attention->dkey, 2 * dkey_floats));
+    attention->value = attention->key + key_floats;
+    attention->dvalue = attention->dkey + dkey_floats;
     return allocate_scratch(attention);
 }
 
@@ -95,6 +102,7 @@ dpo_status dpo_attention_create(const dpo_attention_shape *shape, int64_t max_to
         .out_width = shape->n_heads * shape->head_dim,
         .max_tokens = max_tokens,
         .tile_queries = tile_queries(group),
+        .max_strips = max_strips(group),
         .n_threads = omp_get_max_threads(),
         .scale = (float)(1.0 / sqrt((double)shape->head_dim)),
         .kernels = dpo_kernels_get(),
@@ -109,7 +117,7 @@ void dpo_attention_destroy(dpo_attention **attention)
 {
     if (*attention == NULL) return;
     dpo_free((*attention)->tile);
-    dpo_free((*attention)->tree);
+    dpo_free((*attention)->strip);
     dpo_free((*attention)->key);
     dpo_free((*attention)->dkey);
     dpo_free((*attention)->scratch);
@@ -142,31 +150,69 @@ static void cut_segment(dpo_attention *attention, const dpo_segments *segments, 
             (query_tile){begin, begin + length < end ? begin + length : end, segment, root};
 }
 
-static void find_trees(dpo_attention *attention)
+static int64_t tile_work(const dpo_segments *segments, const query_tile *tile)
 {
-    attention->n_trees = 0;
-    for (int64_t i = 0; i < attention->n_tiles; i++) {
-        const query_tile *tile = &attention->tile[i];
+    key_piece piece = dpo_attention_before_keys(segments, tile);
+    int64_t n_keys = 0;
 
-        if (i == 0 || tile->root != tile[-1].root)
-            attention->tree[attention->n_trees++] = (query_tree){i, i, 0};
-        query_tree *tree = &attention->tree[attention->n_trees - 1];
+    while (dpo_attention_next_keys(segments, &piece))
+        n_keys += piece.end - piece.begin;
+    return (tile->end - tile->begin) * n_keys;
+}
 
-        tree->end++;
-        tree->n_tokens += tile->end - tile->begin;
+static int64_t work_of(const dpo_attention *attention, const dpo_segments *segments, int64_t begin,
+                       int64_t end)
+{
+    int64_t work = 0;
+
+    for (int64_t i = begin; i < end; i++)
+        work += tile_work(segments, &attention->tile[i]);
+    return work;
+}
+
+/* Strips of about the same work of the tree that has the tiles [begin, end). */
+static void cut_tree(dpo_attention *attention, const dpo_segments *segments, int64_t begin,
+                     int64_t end)
+{
+    int64_t total = work_of(attention, segments, begin, end), done = 0, n_parts = 1;
+    int64_t first = begin;
+
+    while (n_parts < attention->max_strips && (n_parts + 1) * STRIP_WORK <= total)
+        n_parts++;
+    for (int64_t part = 0; part < n_parts; part++) {
+        query_strip strip = {begin, first, first, part, n_parts, 0};
+
+        while (strip.end < end && n_parts * (done + strip.work) < (part + 1) * total)
+            strip.work += tile_work(segments, &attention->tile[strip.end++]);
+        attention->strip[attention->n_strips++] = strip;
+        first = strip.end;
+        done += strip.work;
     }
 }
 
-/* So that the last tasks to be taken are short ones. */
-static void sort_by_size(query_tree *tree, int64_t n_trees)
+static void cut_trees(dpo_attention *attention, const dpo_segments *segments)
 {
-    for (int64_t i = 1; i < n_trees; i++) {
-        query_tree moving = tree[i];
+    const query_tile *tile = attention->tile;
+    int64_t begin = 0;
+
+    attention->n_strips = 0;
+    for (int64_t i = 1; i <= attention->n_tiles; i++)
+        if (i == attention->n_tiles || tile[i].root != tile[begin].root) {
+            cut_tree(attention, segments, begin, i);
+            begin = i;
+        }
+}
+
+/* So that the last tasks to be taken are short ones. */
+static void sort_by_work(query_strip *strip, int64_t n_strips)
+{
+    for (int64_t i = 1; i < n_strips; i++) {
+        query_strip moving = strip[i];
         int64_t j = i;
 
-        for (; j > 0 && tree[j - 1].n_tokens < moving.n_tokens; j--)
-            tree[j] = tree[j - 1];
-        tree[j] = moving;
+        for (; j > 0 && strip[j - 1].work < moving.work; j--)
+            strip[j] = strip[j - 1];
+        strip[j] = moving;
     }
 }
 
@@ -197,8 +243,8 @@ void dpo_attention_plan_run(dpo_attention *attention, const dpo_segments *segmen
     for (int64_t segment = 0; segment < segments->n_segments; segment++)
         cut_segment(attention, segments, segment);
     sort_by_tree(attention->tile, attention->n_tiles);
-    find_trees(attention);
-    sort_by_size(attention->tree, attention->n_trees);
+    cut_trees(attention, segments);
+    sort_by_work(attention->strip, attention->n_strips);
     copy_keys_and_values(attention, n_tokens, qkv);
 }
 

@@ -7,10 +7,10 @@
  *
  * Queries are cut into tiles of T tokens of one segment. A tile meets the keys of its own segment, then those
  * of its parent, and so on upwards, in pieces of TILE_KEYS. A tree is a segment without parent and all
- * segments below it.
+ * segments below it; a strip is a part of a tree's tiles, one behind the other.
  *
  *   N tokens, H heads, K kv-heads, E head_dim, G query heads a kv-head;
- *   R rows: the queries of a tile times the query heads of a kv-head, R <= T G.
+ *   R rows: the queries of a tile times the query heads of a kv-head, R <= T G; P strips of a tree at most.
  */
 
 #include "dpo/base/range.h"
@@ -19,6 +19,11 @@
 
 /* Rows enough for fast products, and tiles so short that the causal diagonal wastes little. */
 enum { TILE_ROWS = 128, MAX_TILE_QUERIES = 64, TILE_KEYS = 256 };
+/*
+ * A backward task is (strip, kv-head). Trees are cut when they have work enough, whatever the number of threads and
+ * the other trees are, so that bits do not depend on those.
+ */
+enum { MAX_STRIPS = 8, STRIP_WORK = 1 << 16 };
 /* T is a power of two: of every piece of its own segment a query sees at least one key. */
 _Static_assert(TILE_KEYS % MAX_TILE_QUERIES == 0, "a tile lies within one piece of keys");
 
@@ -27,10 +32,13 @@ typedef struct {
     int64_t begin, end, segment, root;
 } query_tile;
 
-/* Tiles [begin, end) of a tree. */
+/*
+ * Tiles [begin, end) of a tree, the part-th of its n_parts strips; they see no keys but those of the tiles
+ * [tree_begin, end). work counts their (query, key) pairs, hidden ones of the diagonal included.
+ */
 typedef struct {
-    int64_t begin, end, n_tokens;
-} query_tree;
+    int64_t tree_begin, begin, end, part, n_parts, work;
+} query_strip;
 
 /* Keys [begin, end) of a segment that a tile attends to. */
 typedef struct {
@@ -48,8 +56,8 @@ typedef struct {
 } thread_scratch;
 
 /*
- * Invariant after dpo_attention_plan_run(): tree[] holds n_trees trees, those with most tokens first; the tiles
- * of a tree are in the order of their tokens; key and value hold the columns of qkv.
+ * Invariant after dpo_attention_plan_run(): the tiles of a tree lie one behind the other in the order of their
+ * tokens; strip[] covers all tiles, those with most work first; key and value hold the columns of qkv.
  */
 struct dpo_attention {
     int64_t n_heads, n_kv_heads, head_dim;
@@ -59,14 +67,15 @@ struct dpo_attention {
     int64_t out_width; /* H E */
     int64_t max_tokens;
     int64_t tile_queries; /* T */
+    int64_t max_strips;   /* P */
     int n_threads;
     float scale; /* 1 / sqrt(E) */
     const dpo_kernels *kernels;
-    int64_t n_tiles, n_trees;
+    int64_t n_tiles, n_strips;
     query_tile *tile;        /* [max_tokens] */
-    query_tree *tree;        /* [max_tokens] */
+    query_strip *strip;      /* [max_tokens] */
     float *key, *value;      /* [K, max_tokens, E]; value lies in the block of key */
-    float *dkey, *dvalue;    /* [K, max_tokens, E]; dvalue lies in the block of dkey */
+    float *dkey, *dvalue;    /* [P, K, max_tokens, E] by strip; dvalue lies in the block of dkey */
     float *block;            /* memory of scratch */
     thread_scratch *scratch; /* [n_threads] */
 };

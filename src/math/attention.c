@@ -110,13 +110,17 @@ static void absorb_scores(const task *t, const key_piece *piece, int is_first)
     const dpo_kernels *kernels = t->attention->kernels;
     int64_t n_keys = piece->end - piece->begin, head_dim = t->attention->head_dim;
 
-    for (int64_t r = 0; r < t->n_rows; r++) {
-        float *s = t->scratch->s + r * n_keys, *out = t->scratch->out + r * head_dim;
-        int64_t visible = n_visible(t->tile, piece, t->tile->begin + r / t->n_heads);
-        float factor = kernels->softmax_step(visible, s, &t->scratch->max[r], &t->scratch->sum[r]);
+    for (int64_t i = 0, r = 0; i < t->n_queries; i++) {
+        int64_t visible = n_visible(t->tile, piece, t->tile->begin + i);
 
-        memset(s + visible, 0, (size_t)(n_keys - visible) * sizeof *s);
-        if (!is_first && factor != 1.0f) kernels->scale(head_dim, factor, out, out);
+        for (int64_t end = r + t->n_heads; r < end; r++) {
+            float *s = t->scratch->s + r * n_keys, *out = t->scratch->out + r * head_dim;
+            float factor =
+                kernels->softmax_step(visible, s, &t->scratch->max[r], &t->scratch->sum[r]);
+
+            memset(s + visible, 0, (size_t)(n_keys - visible) * sizeof *s);
+            if (!is_first && factor != 1.0f) kernels->scale(head_dim, factor, out, out);
+        }
     }
 }
 
@@ -125,14 +129,17 @@ static void finish_rows(const task *t, float *out, float *lse)
     const dpo_attention *attention = t->attention;
     int64_t head_dim = attention->head_dim;
 
-    for (int64_t r = 0; r < t->n_rows; r++) {
-        int64_t i = r / t->n_heads, j = r % t->n_heads;
-        float sum = t->scratch->sum[r];
+    for (int64_t i = 0, r = 0; i < t->n_queries; i++) {
+        float *out_row = out + offset_of(t, attention->out_width, i);
+        float *lse_row = lse + (t->tile->begin + i) * attention->n_heads + t->head;
 
-        attention->kernels->scale(head_dim, 1.0f / sum, t->scratch->out + r * head_dim,
-                                  out + offset_of(t, attention->out_width, i) + j * head_dim);
-        lse[(t->tile->begin + i) * attention->n_heads + t->head + j] =
-            t->scratch->max[r] + logf(sum);
+        for (int64_t j = 0; j < t->n_heads; j++, r++) {
+            float sum = t->scratch->sum[r];
+
+            attention->kernels->scale(head_dim, 1.0f / sum, t->scratch->out + r * head_dim,
+                                      out_row + j * head_dim);
+            lse_row[j] = t->scratch->max[r] + logf(sum);
+        }
     }
 }
 
@@ -195,16 +202,18 @@ static void differentiate_scores(const task *t, const key_piece *piece, const fl
     const dpo_attention *attention = t->attention;
     int64_t n_keys = piece->end - piece->begin;
 
-    for (int64_t r = 0; r < t->n_rows; r++) {
-        float *s = t->scratch->s + r * n_keys, *dp = t->scratch->dp + r * n_keys;
-        int64_t query = t->tile->begin + r / t->n_heads, head = t->head + r % t->n_heads;
-        int64_t visible = n_visible(t->tile, piece, query);
-        size_t hidden_bytes = (size_t)(n_keys - visible) * sizeof *s;
+    for (int64_t i = 0, r = 0; i < t->n_queries; i++) {
+        int64_t query = t->tile->begin + i, visible = n_visible(t->tile, piece, query);
+        const float *lse_row = lse + query * attention->n_heads + t->head;
+        size_t hidden_bytes = (size_t)(n_keys - visible) * sizeof(float);
 
-        attention->kernels->softmax_backward(visible, lse[query * attention->n_heads + head],
-                                             t->scratch->delta[r], s, dp);
-        memset(s + visible, 0, hidden_bytes);
-        memset(dp + visible, 0, hidden_bytes);
+        for (int64_t j = 0; j < t->n_heads; j++, r++) {
+            float *s = t->scratch->s + r * n_keys, *dp = t->scratch->dp + r * n_keys;
+
+            attention->kernels->softmax_backward(visible, lse_row[j], t->scratch->delta[r], s, dp);
+            memset(s + visible, 0, hidden_bytes);
+            memset(dp + visible, 0, hidden_bytes);
+        }
     }
 }
 

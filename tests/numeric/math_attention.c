@@ -159,24 +159,28 @@ static void backward_is_the_slope_of_the_definition(void **state)
     }
 }
 
-/* Lengths around the tile sizes: 64 queries, 256 keys. */
+/* Lengths around the sizes of tiles, and a tree of several strips. */
 static void tiles_do_not_show(void **state)
 {
     (void)state;
     static const int64_t begin[] = {0, 321, 321 + 64, 321 + 64 + 130, 321 + 64 + 130 + 1, 780};
     static const int64_t parent[] = {-1, 0, 0, 1, -1};
-    scene s = open_scene((dpo_attention_shape){2, 1, 8, 0, 0}, (dpo_segments){5, begin, parent});
+    static const dpo_attention_shape tiled[] = {{2, 1, 8, 0, 0}, {5, 3, 4, 3, 2}};
 
-    run_scene(&s);
-    (void)naive_loss(&s);
-    ASSERT_SAME(s.out_size, s.out, s.wide_out, 2e-6);
-    for (int64_t i = 0; i < 10; i++) {
-        double want, *x = s.wide_qkv + (i * 7919 * 13) % s.qkv_size;
+    for (int j = 0; j < 2; j++) {
+        scene s = open_scene(tiled[j], (dpo_segments){5, begin, parent});
 
-        differentiate(naive_loss, &s, 1, x, &want);
-        ASSERT_CLOSE((double)s.dqkv[x - s.wide_qkv], want, 2e-5);
+        run_scene(&s);
+        (void)naive_loss(&s);
+        ASSERT_SAME(s.out_size, s.out, s.wide_out, 2e-6);
+        for (int64_t i = 0; i < 10; i++) {
+            double want, *x = s.wide_qkv + (i * 7919 * 13) % s.qkv_size;
+
+            differentiate(naive_loss, &s, 1, x, &want);
+            ASSERT_CLOSE((double)s.dqkv[x - s.wide_qkv], want, 2e-5);
+        }
+        close_scene(&s);
     }
-    close_scene(&s);
 }
 
 /* Rows [begin, end) of a matrix; grows the destination. */
@@ -224,15 +228,15 @@ static void a_shared_prompt_equals_separate_sequences(void **state)
 static void packing_does_not_show(void **state)
 {
     (void)state;
-    static const int64_t begin[] = {0, 100, 150, 350, 400}, parent[] = {-1, 0, -1, 2};
-    static const int64_t begin_alone[] = {0, 200, 250}, parent_alone[] = {-1, 0};
+    static const int64_t begin[] = {0, 100, 150, 600, 650}, parent[] = {-1, 0, -1, 2};
+    static const int64_t begin_alone[] = {0, 450, 500}, parent_alone[] = {-1, 0};
     dpo_attention_shape shape = {4, 2, 8, 0, 0};
     int64_t width = qkv_width(&shape), out_width = shape.n_heads * shape.head_dim;
     scene packed = open_scene(shape, (dpo_segments){4, begin, parent});
     scene alone = open_scene(shape, (dpo_segments){2, begin_alone, parent_alone});
 
-    (void)copy_rows(packed.qkv, 150, 400, width, alone.qkv, 0);
-    (void)copy_rows(packed.dout, 150, 400, out_width, alone.dout, 0);
+    (void)copy_rows(packed.qkv, 150, 650, width, alone.qkv, 0);
+    (void)copy_rows(packed.dout, 150, 650, out_width, alone.dout, 0);
     run_scene(&packed);
     run_scene(&alone);
     ASSERT_SAME_BITS(alone.out_size, alone.out, packed.out + 150 * out_width);
@@ -263,7 +267,7 @@ static void repeated_runs_give_the_same_bits(void **state)
 static void the_number_of_threads_does_not_show(void **state)
 {
     (void)state;
-    static const int64_t begin[] = {0, 300, 390, 470, 500}, parent[] = {-1, 0, 0, -1};
+    static const int64_t begin[] = {0, 500, 590, 670, 700}, parent[] = {-1, 0, 0, -1};
     int usual = omp_get_max_threads();
     scene s = open_scene((dpo_attention_shape){6, 2, 16, 0, 0}, (dpo_segments){4, begin, parent});
 

@@ -31,7 +31,7 @@ static int64_t max_strips(int64_t group)
 /* Floats of one thread's scratch for tiles of n_rows. */
 static int64_t scratch_floats(int64_t n_rows, int64_t head_dim)
 {
-    return n_rows * (2 * TILE_KEYS + 3 * head_dim + 3);
+    return n_rows * ((int64_t)2 * TILE_KEYS + 3 * (head_dim + 1));
 }
 
 int64_t dpo_attention_plan_bytes(const dpo_attention_shape *shape, int64_t max_tokens)

@@ -159,28 +159,32 @@ static void backward_is_the_slope_of_the_definition(void **state)
     }
 }
 
+static void compare_with_definition(dpo_attention_shape shape, dpo_segments segments)
+{
+    scene s = open_scene(shape, segments);
+
+    run_scene(&s);
+    (void)naive_loss(&s);
+    ASSERT_SAME(s.out_size, s.out, s.wide_out, 2e-6);
+    for (int64_t i = 0; i < 10; i++) {
+        double want, *x = s.wide_qkv + (i * 7919 * 13) % s.qkv_size;
+
+        differentiate(naive_loss, &s, 1, x, &want);
+        ASSERT_CLOSE((double)s.dqkv[x - s.wide_qkv], want, 2e-5);
+    }
+    close_scene(&s);
+}
+
 /* Lengths around the sizes of tiles, and a tree of several strips. */
 static void tiles_do_not_show(void **state)
 {
     (void)state;
     static const int64_t begin[] = {0, 321, 321 + 64, 321 + 64 + 130, 321 + 64 + 130 + 1, 780};
     static const int64_t parent[] = {-1, 0, 0, 1, -1};
-    static const dpo_attention_shape tiled[] = {{2, 1, 8, 0, 0}, {5, 3, 4, 3, 2}};
+    const dpo_segments segments = {5, begin, parent};
 
-    for (int j = 0; j < 2; j++) {
-        scene s = open_scene(tiled[j], (dpo_segments){5, begin, parent});
-
-        run_scene(&s);
-        (void)naive_loss(&s);
-        ASSERT_SAME(s.out_size, s.out, s.wide_out, 2e-6);
-        for (int64_t i = 0; i < 10; i++) {
-            double want, *x = s.wide_qkv + (i * 7919 * 13) % s.qkv_size;
-
-            differentiate(naive_loss, &s, 1, x, &want);
-            ASSERT_CLOSE((double)s.dqkv[x - s.wide_qkv], want, 2e-5);
-        }
-        close_scene(&s);
-    }
+    compare_with_definition((dpo_attention_shape){2, 1, 8, 0, 0}, segments);
+    compare_with_definition((dpo_attention_shape){5, 3, 4, 3, 2}, segments);
 }
 
 /* Rows [begin, end) of a matrix; grows the destination. */

@@ -19,6 +19,25 @@ void KERNEL(sigmoid_run)(int64_t n, const float *x, float *y)
         y[i] = sigmoid_f32(x[i]);
 }
 
+void KERNEL(widen)(int64_t n, const uint16_t *restrict x, float *restrict y)
+{
+#pragma omp simd
+    for (int64_t i = 0; i < n; i++)
+        y[i] = float_of_bits((uint32_t)x[i] << 16);
+}
+
+void KERNEL(narrow)(int64_t n, const float *restrict x, uint16_t *restrict y)
+{
+#pragma omp simd
+    for (int64_t i = 0; i < n; i++) {
+        uint32_t bits = (uint32_t)bits_of_float(x[i]);
+        uint32_t rounded = (bits + 0x7FFFu + ((bits >> 16) & 1u)) >> 16;
+        uint32_t is_nan = (bits & 0x7FFFFFFFu) > 0x7F800000u;
+
+        y[i] = (uint16_t)(is_nan ? (bits >> 16) | 0x40u : rounded);
+    }
+}
+
 void KERNEL(add)(int64_t n, const float *restrict x, float *restrict y)
 {
 #pragma omp simd

@@ -3,7 +3,7 @@
 #define DPO_MATH_KERNELS_H
 
 /*
- * The inner loops of math: one thread, contiguous f32, nothing allocated. Every file of this folder is
+ * The inner loops of math: one thread, contiguous f32 (bf16 is widened and narrowed), nothing allocated. Every file of this folder is
  * compiled once per instruction set level (DPO_LEVEL); dpo_kernels_get() gives the table of the best
  * level that this CPU has.
  *
@@ -18,6 +18,10 @@
     ENTRY(void, exp_run, (int64_t n, const float *x, float *y))                                      \
     /* y = 1 / (1 + exp(-x)); y may be x */                                                          \
     ENTRY(void, sigmoid_run, (int64_t n, const float *x, float *y))                                  \
+    /* f32 y = bf16 x */                                                                             \
+    ENTRY(void, widen, (int64_t n, const uint16_t *x, float *y))                                     \
+    /* bf16 y = f32 x, to nearest, ties to even; NaN stays NaN */                                    \
+    ENTRY(void, narrow, (int64_t n, const float *x, uint16_t *y))                                    \
     /* y += x */                                                                                     \
     ENTRY(void, add, (int64_t n, const float *x, float *y))                                          \
     /* y = a x; y may be x */                                                                        \

@@ -73,15 +73,30 @@ static int64_t offset_of(const task *t, int64_t width, int64_t i)
 }
 
 /* The tile's queries, scaled, into the scratch. */
-static void copy_queries(const task *t, const float *qkv)
+static void copy_queries(const task *t, const void *qkv)
 {
     const dpo_attention *attention = t->attention;
     int64_t width = t->n_heads * attention->head_dim;
 
-    for (int64_t i = 0; i < t->n_queries; i++)
+    for (int64_t i = 0; i < t->n_queries; i++) {
+        float *q = t->scratch->q + i * width;
+
         attention->kernels->scale(width, attention->scale,
-                                  qkv + offset_of(t, attention->qkv_width, i),
-                                  t->scratch->q + i * width);
+                                  dpo_read_elements(attention->kernels, attention->elements, qkv,
+                                                    offset_of(t, attention->qkv_width, i), width,
+                                                    q),
+                                  q);
+    }
+}
+
+/* Elements [begin, begin + n) of an array = factor times a part of the scratch, which is used up. */
+static void write_scaled(const dpo_attention *attention, int64_t n, float factor, float *rows,
+                         void *array, int64_t begin)
+{
+    float *to = dpo_begin_elements(attention->elements, array, begin, rows);
+
+    attention->kernels->scale(n, factor, rows, to);
+    dpo_end_elements(attention->kernels, attention->elements, array, begin, n, to);
 }
 
 /* product [R, keys of the piece] = rows times keys^T. */
@@ -124,26 +139,26 @@ static void absorb_scores(const task *t, const key_piece *piece, int is_first)
     }
 }
 
-static void finish_rows(const task *t, float *out, float *lse)
+static void finish_rows(const task *t, void *out, float *lse)
 {
     const dpo_attention *attention = t->attention;
     int64_t head_dim = attention->head_dim;
 
     for (int64_t i = 0, r = 0; i < t->n_queries; i++) {
-        float *out_row = out + offset_of(t, attention->out_width, i);
+        int64_t offset = offset_of(t, attention->out_width, i);
         float *lse_row = lse + (t->tile->begin + i) * attention->n_heads + t->head;
 
         for (int64_t j = 0; j < t->n_heads; j++, r++) {
             float sum = t->scratch->sum[r];
 
-            attention->kernels->scale(head_dim, 1.0f / sum, t->scratch->out + r * head_dim,
-                                      out_row + j * head_dim);
+            write_scaled(attention, head_dim, 1.0f / sum, t->scratch->out + r * head_dim, out,
+                         offset + j * head_dim);
             lse_row[j] = t->scratch->max[r] + logf(sum);
         }
     }
 }
 
-static void forward_task(const task *t, const float *qkv, float *out, float *lse)
+static void forward_task(const task *t, const void *qkv, void *out, float *lse)
 {
     key_piece piece = dpo_attention_before_keys(t->segments, t->tile);
 
@@ -161,8 +176,8 @@ static void forward_task(const task *t, const float *qkv, float *out, float *lse
 }
 
 /* The last tiles of a segment have most keys and go first. */
-void dpo_attention_forward(dpo_attention *attention, const dpo_segments *segments, const float *qkv,
-                           float *out, float *lse)
+void dpo_attention_forward(dpo_attention *attention, const dpo_segments *segments, const void *qkv,
+                           void *out, float *lse)
 {
     dpo_phase_begin(DPO_PHASE_ATTENTION_FORWARD);
     dpo_phase_add_flops(DPO_PHASE_ATTENTION_FORWARD,
@@ -181,18 +196,22 @@ void dpo_attention_forward(dpo_attention *attention, const dpo_segments *segment
 }
 
 /* Rows of out and dout of the tile: delta, and dout into the scratch. */
-static void copy_gradients(const task *t, const float *out, const float *dout)
+static void copy_gradients(const task *t, const void *out, const void *dout)
 {
     const dpo_attention *attention = t->attention;
+    const dpo_kernels *kernels = attention->kernels;
     int64_t head_dim = attention->head_dim, width = t->n_heads * head_dim;
 
     for (int64_t i = 0; i < t->n_queries; i++) {
         int64_t offset = offset_of(t, attention->out_width, i);
+        float *dout_row = t->scratch->dout + i * width;
+        const float *out_row = dpo_read_elements(kernels, attention->elements, out, offset, width,
+                                                 t->scratch->out + i * width);
 
-        memcpy(t->scratch->dout + i * width, dout + offset, (size_t)width * sizeof *dout);
-        for (int64_t j = 0; j < t->n_heads; j++, offset += head_dim)
+        dpo_copy_elements(kernels, attention->elements, dout, offset, width, dout_row);
+        for (int64_t j = 0; j < t->n_heads; j++)
             t->scratch->delta[i * t->n_heads + j] =
-                attention->kernels->dot(head_dim, out + offset, dout + offset);
+                kernels->dot(head_dim, out_row + j * head_dim, dout_row + j * head_dim);
     }
 }
 
@@ -245,8 +264,8 @@ static void clear_keys(const dpo_attention *attention, const query_strip *strip,
 }
 
 /* s and ds are those of scaled queries, so dk takes the scaled ones and dq is scaled at the end. */
-static void backward_task(const task *t, const float *qkv, const float *out, const float *lse,
-                          const float *dout, int64_t part, float *dqkv)
+static void backward_task(const task *t, const void *qkv, const void *out, const float *lse,
+                          const void *dout, int64_t part, void *dqkv)
 {
     const dpo_attention *attention = t->attention;
     int64_t width = t->n_heads * attention->head_dim;
@@ -264,42 +283,44 @@ static void backward_task(const task *t, const float *qkv, const float *out, con
         add_to_out(t, &piece, scratch->dp, attention->key, is_first);
     }
     for (int64_t i = 0; i < t->n_queries; i++)
-        attention->kernels->scale(width, attention->scale, scratch->out + i * width,
-                                  dqkv + offset_of(t, attention->qkv_width, i));
+        write_scaled(attention, width, attention->scale, scratch->out + i * width, dqkv,
+                     offset_of(t, attention->qkv_width, i));
 }
 
-/* One token's row of a kv-head: the sum over the strips that see it. */
+/* One token's row of a kv-head, from element `begin` of dqkv on: the sum over the strips that see it. */
 static void sum_strips(const dpo_attention *attention, const query_strip *strip, int64_t kv,
-                       int64_t token, float *gradient, float *sum)
+                       int64_t token, float *gradient, void *dqkv, int64_t begin)
 {
     int64_t head_dim = attention->head_dim, n_kv_heads = attention->n_kv_heads;
+    float *sum = dpo_begin_elements(attention->elements, dqkv, begin,
+                                    attention->scratch[omp_get_thread_num()].out);
 
     memcpy(sum, head_rows(attention, gradient, strip->part * n_kv_heads + kv, token),
            (size_t)head_dim * sizeof *sum);
     for (int64_t part = strip->part + 1; part < strip->n_parts; part++)
         attention->kernels->add(head_dim,
                                 head_rows(attention, gradient, part * n_kv_heads + kv, token), sum);
+    dpo_end_elements(attention->kernels, attention->elements, dqkv, begin, head_dim, sum);
 }
 
 /* dk and dv of a strip's tokens. */
 static void finish_keys(const dpo_attention *attention, const query_strip *strip, int64_t kv,
-                        float *dqkv)
+                        void *dqkv)
 {
     int64_t head_dim = attention->head_dim;
 
     for (int64_t i = strip->begin; i < strip->end; i++)
         for (int64_t n = attention->tile[i].begin; n < attention->tile[i].end; n++) {
-            float *dkey = dqkv + n * attention->qkv_width + attention->out_width + kv * head_dim;
+            int64_t dkey = n * attention->qkv_width + attention->out_width + kv * head_dim;
 
-            sum_strips(attention, strip, kv, n, attention->dkey, dkey);
-            sum_strips(attention, strip, kv, n, attention->dvalue,
+            sum_strips(attention, strip, kv, n, attention->dkey, dqkv, dkey);
+            sum_strips(attention, strip, kv, n, attention->dvalue, dqkv,
                        dkey + attention->n_kv_heads * head_dim);
         }
 }
 
-void dpo_attention_backward(dpo_attention *attention, const dpo_segments *segments,
-                            const float *qkv, const float *out, const float *lse, const float *dout,
-                            float *dqkv)
+void dpo_attention_backward(dpo_attention *attention, const dpo_segments *segments, const void *qkv,
+                            const void *out, const float *lse, const void *dout, void *dqkv)
 {
     dpo_phase_begin(DPO_PHASE_ATTENTION_BACKWARD);
     dpo_phase_add_flops(DPO_PHASE_ATTENTION_BACKWARD,

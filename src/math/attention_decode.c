@@ -10,15 +10,14 @@
 #include "attention_plan.h"
 #include "dpo/base/phase.h"
 
-/* One query head against n_keys rows of a cache. */
-static void decode_head(const dpo_attention *attention, int64_t n_keys, const float *query,
-                        const float *key, const float *value, thread_scratch *scratch, float *out)
+/* One query head, scaled, in the scratch, against n_keys rows of a cache. */
+static void attend(const dpo_attention *attention, int64_t n_keys, const float *key,
+                   const float *value, const thread_scratch *scratch, float *out)
 {
     const dpo_kernels *kernels = attention->kernels;
     int64_t head_dim = attention->head_dim, stride = attention->n_kv_heads * head_dim;
     float max = -FLT_MAX, sum = 0.0f;
 
-    kernels->scale(head_dim, attention->scale, query, scratch->q);
     memset(out, 0, (size_t)head_dim * sizeof *out);
     for (int64_t begin = 0; begin < n_keys; begin += TILE_KEYS) {
         int64_t n = begin + TILE_KEYS < n_keys ? TILE_KEYS : n_keys - begin;
@@ -30,28 +29,47 @@ static void decode_head(const dpo_attention *attention, int64_t n_keys, const fl
     kernels->scale(head_dim, 1.0f / sum, out, out);
 }
 
-void dpo_attention_decode(dpo_attention *attention, int64_t n_sequences, const float *qkv,
+/* Elements from `query` on of qkv, one head, to those from `result` on of out. */
+static void decode_head(const dpo_attention *attention, int64_t n_keys, const float *key,
+                        const float *value, const void *qkv, int64_t query, void *out,
+                        int64_t result)
+{
+    const dpo_kernels *kernels = attention->kernels;
+    const thread_scratch *scratch = &attention->scratch[omp_get_thread_num()];
+    int64_t head_dim = attention->head_dim;
+    float *out_row = dpo_begin_elements(attention->elements, out, result, scratch->out);
+
+    kernels->scale(
+        head_dim, attention->scale,
+        dpo_read_elements(kernels, attention->elements, qkv, query, head_dim, scratch->q),
+        scratch->q);
+    attend(attention, n_keys, key, value, scratch, out_row);
+    dpo_end_elements(kernels, attention->elements, out, result, head_dim, out_row);
+}
+
+void dpo_attention_decode(dpo_attention *attention, int64_t n_sequences, const void *qkv,
                           const int64_t *length, float *const *key_cache, float *const *value_cache,
-                          float *out)
+                          void *out)
 {
     int64_t n_kv_heads = attention->n_kv_heads, head_dim = attention->head_dim;
-    size_t head_bytes = (size_t)head_dim * sizeof *out;
 
     dpo_phase_begin(DPO_PHASE_ATTENTION_FORWARD);
 #pragma omp parallel for collapse(2) schedule(static) num_threads(attention->n_threads)
     for (int64_t b = 0; b < n_sequences; b++)
         for (int64_t kv = 0; kv < n_kv_heads; kv++) {
-            const float *row = qkv + b * attention->qkv_width;
-            const float *key = row + attention->out_width + kv * head_dim;
+            int64_t row = b * attention->qkv_width;
+            int64_t key = row + attention->out_width + kv * head_dim;
             int64_t offset = kv * head_dim, end = length[b] * n_kv_heads * head_dim + offset;
             dpo_range heads = heads_of(attention, kv);
 
-            memcpy(key_cache[b] + end, key, head_bytes);
-            memcpy(value_cache[b] + end, key + n_kv_heads * head_dim, head_bytes);
+            dpo_copy_elements(attention->kernels, attention->elements, qkv, key, head_dim,
+                              key_cache[b] + end);
+            dpo_copy_elements(attention->kernels, attention->elements, qkv,
+                              key + n_kv_heads * head_dim, head_dim, value_cache[b] + end);
             for (int64_t head = heads.begin; head < heads.end; head++)
-                decode_head(attention, length[b] + 1, row + head * head_dim, key_cache[b] + offset,
-                            value_cache[b] + offset, &attention->scratch[omp_get_thread_num()],
-                            out + b * attention->out_width + head * head_dim);
+                decode_head(attention, length[b] + 1, key_cache[b] + offset,
+                            value_cache[b] + offset, qkv, row + head * head_dim, out,
+                            b * attention->out_width + head * head_dim);
         }
     dpo_phase_end(DPO_PHASE_ATTENTION_FORWARD);
 }

@@ -3,7 +3,6 @@
 
 #include <math.h>
 #include <omp.h>
-#include <string.h>
 
 #include "dpo/base/memory.h"
 
@@ -98,6 +97,7 @@ dpo_status dpo_attention_create(const dpo_attention_shape *shape, int64_t max_to
         .head_dim = shape->head_dim,
         .group = group,
         .skipped = shape->skipped,
+        .elements = shape->elements,
         .qkv_width = (shape->n_heads + 2 * shape->n_kv_heads) * shape->head_dim,
         .out_width = shape->n_heads * shape->head_dim,
         .max_tokens = max_tokens,
@@ -220,21 +220,20 @@ static void sort_by_work(query_strip *strip, int64_t n_strips)
  * Head by head, because rows of qkv that are a multiple of a page apart, as most models have them, fall into
  * the same few cache sets.
  */
-static void copy_keys_and_values(dpo_attention *attention, int64_t n_tokens, const float *qkv)
+static void copy_keys_and_values(dpo_attention *attention, int64_t n_tokens, const void *qkv)
 {
     int64_t head_dim = attention->head_dim, n_heads = attention->n_heads;
     int64_t n_kv_heads = attention->n_kv_heads;
-    size_t row_bytes = (size_t)head_dim * sizeof *qkv;
 
 #pragma omp parallel for schedule(static) num_threads(attention->n_threads)
     for (int64_t n = 0; n < n_tokens; n++)
         for (int64_t kv = 0; kv < 2 * n_kv_heads; kv++)
-            memcpy(attention->key + (kv * attention->max_tokens + n) * head_dim,
-                   qkv + n * attention->qkv_width + (n_heads + kv) * head_dim, row_bytes);
+            dpo_copy_elements(attention->kernels, attention->elements, qkv,
+                              n * attention->qkv_width + (n_heads + kv) * head_dim, head_dim,
+                              attention->key + (kv * attention->max_tokens + n) * head_dim);
 }
 
-void dpo_attention_plan_run(dpo_attention *attention, const dpo_segments *segments,
-                            const float *qkv)
+void dpo_attention_plan_run(dpo_attention *attention, const dpo_segments *segments, const void *qkv)
 {
     int64_t n_tokens = dpo_segments_n_tokens(segments);
 

@@ -15,6 +15,7 @@
 
 #include "dpo/base/range.h"
 #include "dpo/math/attention.h"
+#include "element_rows.h"
 #include "kernels/kernels.h"
 
 /* Rows enough for fast products, and tiles so short that the causal diagonal wastes little. */
@@ -57,12 +58,13 @@ typedef struct {
 
 /*
  * Invariant after dpo_attention_plan_run(): the tiles of a tree lie one behind the other in the order of their
- * tokens; strip[] covers all tiles, those with most work first; key and value hold the columns of qkv.
+ * tokens; strip[] covers all tiles, those with most work first; key and value hold the columns of qkv as f32.
  */
 struct dpo_attention {
     int64_t n_heads, n_kv_heads, head_dim;
-    int64_t group;     /* G */
-    int64_t skipped;   /* query heads of the first group that are not here */
+    int64_t group;   /* G */
+    int64_t skipped; /* query heads of the first group that are not here */
+    dpo_element elements;
     int64_t qkv_width; /* (H + 2K) E */
     int64_t out_width; /* H E */
     int64_t max_tokens;
@@ -91,7 +93,7 @@ static inline dpo_range heads_of(const dpo_attention *attention, int64_t kv)
 
 /* Cuts the tokens into tiles and copies keys and values of qkv head by head. */
 void dpo_attention_plan_run(dpo_attention *attention, const dpo_segments *segments,
-                            const float *qkv);
+                            const void *qkv);
 
 /* An empty piece in front of a tile's first one. */
 key_piece dpo_attention_before_keys(const dpo_segments *segments, const query_tile *tile);

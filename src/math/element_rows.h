@@ -6,6 +6,8 @@
  * Rows of an array of either element type as f32: read in place or through a buffer, written back through it.
  */
 
+#include <string.h>
+
 #include "dpo/math/element.h"
 #include "kernels/kernels.h"
 
@@ -17,6 +19,16 @@ static inline const float *dpo_read_elements(const dpo_kernels *kernels, dpo_ele
     if (element == DPO_F32) return (const float *)array + begin;
     kernels->widen(n, (const uint16_t *)array + begin, buffer);
     return buffer;
+}
+
+/* Elements [begin, begin + n) of an array into f32 [n] of their own. */
+static inline void dpo_copy_elements(const dpo_kernels *kernels, dpo_element element,
+                                     const void *array, int64_t begin, int64_t n, float *copy)
+{
+    if (element == DPO_F32)
+        memcpy(copy, (const float *)array + begin, (size_t)n * sizeof *copy);
+    else
+        kernels->widen(n, (const uint16_t *)array + begin, copy);
 }
 
 /* Where f32 results for elements from `begin` on are to be written: the array itself, or the buffer. */

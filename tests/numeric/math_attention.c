@@ -3,9 +3,15 @@
 
 #include <omp.h>
 
+#include "dpo/base/float16.h"
 #include "math_test.h"
 
-/* A forest and shape, with all arrays of one run. */
+/* The arrays of one run as attention has them: of the shape's elements. */
+typedef struct {
+    void *qkv, *out, *dout, *dqkv;
+} stored_arrays;
+
+/* A forest and shape, with all arrays of one run in f32. */
 typedef struct {
     dpo_attention_shape shape;
     dpo_segments segments;
@@ -13,11 +19,36 @@ typedef struct {
     dpo_attention *attention;
     float *qkv, *out, *lse, *dout, *dqkv;
     double *wide_qkv, *wide_out, *wide_dout;
+    stored_arrays stored;
 } scene;
 
 static int64_t qkv_width(const dpo_attention_shape *shape)
 {
     return (shape->n_heads + 2 * shape->n_kv_heads) * shape->head_dim;
+}
+
+static void *zeros(dpo_element elements, int64_t n)
+{
+    char *bytes;
+
+    ASSERT_OK(DPO_NEW(bytes, n * dpo_element_bytes(elements)));
+    return bytes;
+}
+
+static void store(dpo_element elements, int64_t n, const float *x, void *stored)
+{
+    if (elements == DPO_F32)
+        memcpy(stored, x, (size_t)n * sizeof *x);
+    else
+        dpo_bf16_from_f32_many(n, x, stored);
+}
+
+static void load(dpo_element elements, int64_t n, const void *stored, float *x)
+{
+    if (elements == DPO_F32)
+        memcpy(x, stored, (size_t)n * sizeof *x);
+    else
+        dpo_f32_from_bf16_many(n, stored, x);
 }
 
 static scene open_scene(dpo_attention_shape shape, dpo_segments segments)
@@ -32,6 +63,9 @@ static scene open_scene(dpo_attention_shape shape, dpo_segments segments)
     s.out = random_f32(s.out_size, 3, 1.0); /* old contents must not matter */
     s.dqkv = random_f32(s.qkv_size, 4, 1.0);
     s.lse = zeros_f32(s.n_tokens * shape.n_heads);
+    s.stored =
+        (stored_arrays){zeros(shape.elements, s.qkv_size), zeros(shape.elements, s.out_size),
+                        zeros(shape.elements, s.out_size), zeros(shape.elements, s.qkv_size)};
     s.wide_qkv = widen(s.qkv_size, s.qkv);
     s.wide_dout = widen(s.out_size, s.dout);
     s.wide_out = zeros_f64(s.out_size);
@@ -40,18 +74,39 @@ static scene open_scene(dpo_attention_shape shape, dpo_segments segments)
 
 static void close_scene(scene *s)
 {
-    void *arrays[] = {s->qkv,  s->out,      s->lse,      s->dout,
-                      s->dqkv, s->wide_qkv, s->wide_out, s->wide_dout};
+    void *arrays[] = {s->qkv,        s->out,        s->lse,         s->dout,
+                      s->dqkv,       s->wide_qkv,   s->wide_out,    s->wide_dout,
+                      s->stored.qkv, s->stored.out, s->stored.dout, s->stored.dqkv};
 
     dpo_attention_destroy(&s->attention);
-    for (int i = 0; i < 8; i++)
+    for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++)
         dpo_free(arrays[i]);
+}
+
+static void run_forward(scene *s)
+{
+    store(s->shape.elements, s->qkv_size, s->qkv, s->stored.qkv);
+    store(s->shape.elements, s->out_size, s->out, s->stored.out);
+    dpo_attention_forward(s->attention, &s->segments, s->stored.qkv, s->stored.out, s->lse);
+    load(s->shape.elements, s->out_size, s->stored.out, s->out);
+}
+
+/* With what the scene has of the forward pass. */
+static void run_backward(scene *s)
+{
+    store(s->shape.elements, s->qkv_size, s->qkv, s->stored.qkv);
+    store(s->shape.elements, s->out_size, s->out, s->stored.out);
+    store(s->shape.elements, s->out_size, s->dout, s->stored.dout);
+    store(s->shape.elements, s->qkv_size, s->dqkv, s->stored.dqkv);
+    dpo_attention_backward(s->attention, &s->segments, s->stored.qkv, s->stored.out, s->lse,
+                           s->stored.dout, s->stored.dqkv);
+    load(s->shape.elements, s->qkv_size, s->stored.dqkv, s->dqkv);
 }
 
 static void run_scene(scene *s)
 {
-    dpo_attention_forward(s->attention, &s->segments, s->qkv, s->out, s->lse);
-    dpo_attention_backward(s->attention, &s->segments, s->qkv, s->out, s->lse, s->dout, s->dqkv);
+    run_forward(s);
+    run_backward(s);
 }
 
 static int64_t segment_of(const dpo_segments *segments, int64_t token)
@@ -120,11 +175,11 @@ static const int64_t forest_parent[] = {-1, 0, 0, 1, -1, -1, 0};
 static const dpo_segments forest = {7, forest_begin, forest_parent};
 
 /* The last: 5 of the 9 query heads of 3 groups, from the middle of the first to the middle of the last. */
-static const dpo_attention_shape shapes[] = {{1, 1, 8, 0, 0},
-                                             {4, 2, 4, 0, 0},
-                                             {3, 1, 5, 0, 0},
-                                             {2, 2, 16, 0, 0},
-                                             {5, 3, 4, 3, 2}};
+static const dpo_attention_shape shapes[] = {{1, 1, 8, 0, 0, DPO_F32},
+                                             {4, 2, 4, 0, 0, DPO_F32},
+                                             {3, 1, 5, 0, 0, DPO_F32},
+                                             {2, 2, 16, 0, 0, DPO_F32},
+                                             {5, 3, 4, 3, 2, DPO_F32}};
 enum { N_SHAPES = 5 };
 
 static void forward_is_the_definition(void **state)
@@ -183,8 +238,8 @@ static void tiles_do_not_show(void **state)
     static const int64_t parent[] = {-1, 0, 0, 1, -1};
     const dpo_segments segments = {5, begin, parent};
 
-    compare_with_definition((dpo_attention_shape){2, 1, 8, 0, 0}, segments);
-    compare_with_definition((dpo_attention_shape){5, 3, 4, 3, 2}, segments);
+    compare_with_definition((dpo_attention_shape){2, 1, 8, 0, 0, DPO_F32}, segments);
+    compare_with_definition((dpo_attention_shape){5, 3, 4, 3, 2, DPO_F32}, segments);
 }
 
 /* Rows [begin, end) of a matrix; grows the destination. */
@@ -201,7 +256,7 @@ static void a_shared_prompt_equals_separate_sequences(void **state)
     (void)state;
     static const int64_t begin[] = {0, 300, 390, 470}, parent[] = {-1, 0, 0};
     static const int64_t begin_apart[] = {0, 390, 770}, parent_apart[] = {-1, -1};
-    dpo_attention_shape shape = {6, 2, 16, 0, 0};
+    dpo_attention_shape shape = {6, 2, 16, 0, 0, DPO_F32};
     int64_t width = qkv_width(&shape), out_width = shape.n_heads * shape.head_dim;
     scene shared = open_scene(shape, (dpo_segments){3, begin, parent});
     scene apart = open_scene(shape, (dpo_segments){2, begin_apart, parent_apart});
@@ -234,7 +289,7 @@ static void packing_does_not_show(void **state)
     (void)state;
     static const int64_t begin[] = {0, 100, 150, 600, 650}, parent[] = {-1, 0, -1, 2};
     static const int64_t begin_alone[] = {0, 450, 500}, parent_alone[] = {-1, 0};
-    dpo_attention_shape shape = {4, 2, 8, 0, 0};
+    dpo_attention_shape shape = {4, 2, 8, 0, 0, DPO_F32};
     int64_t width = qkv_width(&shape), out_width = shape.n_heads * shape.head_dim;
     scene packed = open_scene(shape, (dpo_segments){4, begin, parent});
     scene alone = open_scene(shape, (dpo_segments){2, begin_alone, parent_alone});
@@ -253,7 +308,8 @@ static void repeated_runs_give_the_same_bits(void **state)
 {
     (void)state;
     static const int64_t begin[] = {0, 300, 390, 470}, parent[] = {-1, 0, 0};
-    scene s = open_scene((dpo_attention_shape){6, 2, 16, 0, 0}, (dpo_segments){3, begin, parent});
+    scene s = open_scene((dpo_attention_shape){6, 2, 16, 0, 0, DPO_F32},
+                         (dpo_segments){3, begin, parent});
 
     run_scene(&s);
     float *out = copy_f32(s.out_size, s.out), *dqkv = copy_f32(s.qkv_size, s.dqkv);
@@ -268,12 +324,12 @@ static void repeated_runs_give_the_same_bits(void **state)
     close_scene(&s);
 }
 
-static void the_number_of_threads_does_not_show(void **state)
+static void compare_numbers_of_threads(dpo_element elements)
 {
-    (void)state;
     static const int64_t begin[] = {0, 500, 590, 670, 700}, parent[] = {-1, 0, 0, -1};
     int usual = omp_get_max_threads();
-    scene s = open_scene((dpo_attention_shape){6, 2, 16, 0, 0}, (dpo_segments){4, begin, parent});
+    scene s = open_scene((dpo_attention_shape){6, 2, 16, 0, 0, elements},
+                         (dpo_segments){4, begin, parent});
 
     run_scene(&s);
     for (int n_threads = 1; n_threads <= 4; n_threads++) {
@@ -289,17 +345,37 @@ static void the_number_of_threads_does_not_show(void **state)
     close_scene(&s);
 }
 
-/* Tokens one by one through decode give the rows of the forward pass. */
-static void decoding_equals_the_forward_pass(void **state)
+static void the_number_of_threads_does_not_show(void **state)
 {
     (void)state;
+    compare_numbers_of_threads(DPO_F32);
+    compare_numbers_of_threads(DPO_BF16);
+}
+
+/* One token for each of two sequences of T, through stored arrays of the shape's elements. */
+static void decode_token(const scene *s, int64_t t, float *const *key_cache,
+                         float *const *value_cache, float *out)
+{
+    int64_t width = qkv_width(&s->shape), out_width = s->shape.n_heads * s->shape.head_dim;
+    int64_t n_tokens = s->n_tokens / 2, length[] = {t, t};
+    dpo_element elements = s->shape.elements;
+
+    for (int64_t b = 0; b < 2; b++)
+        store(elements, width, s->qkv + (b * n_tokens + t) * width,
+              (char *)s->stored.qkv + b * width * dpo_element_bytes(elements));
+    ASSERT_NO_ALLOCATION(dpo_attention_decode(s->attention, 2, s->stored.qkv, length, key_cache,
+                                              value_cache, s->stored.out));
+    load(elements, 2 * out_width, s->stored.out, out);
+}
+
+static void compare_decoding(dpo_element elements, double tolerance)
+{
     enum { T = 300 };
     static const int64_t begin[] = {0, T, 2 * T}, parent[] = {-1, -1};
-    dpo_attention_shape shape = {4, 2, 8, 0, 0};
-    int64_t width = qkv_width(&shape), out_width = shape.n_heads * shape.head_dim;
+    dpo_attention_shape shape = {4, 2, 8, 0, 0, elements};
+    int64_t out_width = shape.n_heads * shape.head_dim;
     scene s = open_scene(shape, (dpo_segments){2, begin, parent});
-    float *cache = zeros_f32(4 * T * 16), *qkv = zeros_f32(2 * width),
-          *out = zeros_f32(2 * out_width);
+    float *cache = zeros_f32(4 * T * 16), *out = zeros_f32(2 * out_width);
     float *key_cache[] = {cache, cache + T * 16};
     float *value_cache[] = {cache + 2 * T * 16, cache + 3 * T * 16};
     double *want;
@@ -307,26 +383,99 @@ static void decoding_equals_the_forward_pass(void **state)
     run_scene(&s);
     want = widen(s.out_size, s.out);
     for (int64_t t = 0; t < T; t++) {
-        int64_t length[] = {t, t};
-
-        (void)copy_rows(s.qkv, t, t + 1, width, qkv, 0);
-        (void)copy_rows(s.qkv, T + t, T + t + 1, width, qkv, 1);
-        ASSERT_NO_ALLOCATION(
-            dpo_attention_decode(s.attention, 2, qkv, length, key_cache, value_cache, out));
-        ASSERT_SAME(out_width, out, want + t * out_width, 2e-6);
-        ASSERT_SAME(out_width, out + out_width, want + (T + t) * out_width, 2e-6);
+        decode_token(&s, t, key_cache, value_cache, out);
+        ASSERT_SAME(out_width, out, want + t * out_width, tolerance);
+        ASSERT_SAME(out_width, out + out_width, want + (T + t) * out_width, tolerance);
     }
     dpo_free(want);
     dpo_free(cache);
-    dpo_free(qkv);
     dpo_free(out);
     close_scene(&s);
+}
+
+/* Tokens one by one through decode give the rows of the forward pass; two roundings to 8 bits may differ by 2^-7. */
+static void decoding_equals_the_forward_pass(void **state)
+{
+    (void)state;
+    compare_decoding(DPO_F32, 2e-6);
+    compare_decoding(DPO_BF16, 1.0 / 128);
+}
+
+static void round_to_bf16(int64_t n, float *x)
+{
+    for (int64_t i = 0; i < n; i++)
+        x[i] = dpo_f32_from_bf16(dpo_bf16_from_f32(x[i]));
+}
+
+/* Shared prompts, strips, several pieces of keys, a tile's end in the middle. */
+static const int64_t shared_begin[] = {0, 500, 590, 671, 700}, shared_parent[] = {-1, 0, 0, -1};
+static const dpo_segments shared_prompt = {4, shared_begin, shared_parent};
+static const dpo_attention_shape bf16_shapes[] = {{3, 1, 16, 0, 0, DPO_BF16},
+                                                  {4, 2, 5, 0, 0, DPO_BF16},
+                                                  {5, 3, 4, 3, 2, DPO_BF16}};
+enum { N_BF16_SHAPES = 3 };
+
+/* Two scenes of the same numbers: bf16, and f32 with room for more digits. */
+static void open_both(int i, scene *rounded, scene *exact)
+{
+    dpo_attention_shape shape = bf16_shapes[i];
+
+    *rounded = open_scene(shape, shared_prompt);
+    shape.elements = DPO_F32;
+    *exact = open_scene(shape, shared_prompt);
+    round_to_bf16(exact->qkv_size, exact->qkv);
+    round_to_bf16(exact->out_size, exact->dout);
+}
+
+/* Arithmetic is the same, so the results are those of f32, rounded, to the bit. */
+static void bf16_rounds_results_only(void **state)
+{
+    (void)state;
+    for (int i = 0; i < N_BF16_SHAPES; i++) {
+        scene rounded, exact;
+
+        open_both(i, &rounded, &exact);
+        ASSERT_NO_ALLOCATION(run_scene(&rounded));
+        run_forward(&exact);
+        ASSERT_SAME_BITS(exact.n_tokens * exact.shape.n_heads, rounded.lse, exact.lse);
+        round_to_bf16(exact.out_size, exact.out);
+        ASSERT_SAME_BITS(exact.out_size, rounded.out, exact.out);
+        run_backward(&exact);
+        round_to_bf16(exact.qkv_size, exact.dqkv);
+        ASSERT_SAME_BITS(exact.qkv_size, rounded.dqkv, exact.dqkv);
+        close_scene(&rounded);
+        close_scene(&exact);
+    }
+}
+
+/* A result is rounded to 8 bits, by 2^-8 of it at most; dqkv has the rounding of out in delta besides. */
+static void bf16_is_near_f32(void **state)
+{
+    (void)state;
+    const double unit = 1.0 / 256;
+
+    for (int i = 0; i < N_BF16_SHAPES; i++) {
+        scene rounded, exact;
+        double *want, *dwant;
+
+        open_both(i, &rounded, &exact);
+        run_scene(&rounded);
+        run_scene(&exact);
+        want = widen(exact.out_size, exact.out);
+        dwant = widen(exact.qkv_size, exact.dqkv);
+        ASSERT_SAME(exact.out_size, rounded.out, want, unit);
+        ASSERT_SAME(exact.qkv_size, rounded.dqkv, dwant, 2 * unit);
+        dpo_free(want);
+        dpo_free(dwant);
+        close_scene(&rounded);
+        close_scene(&exact);
+    }
 }
 
 static void large_scores_do_not_overflow(void **state)
 {
     (void)state;
-    scene s = open_scene((dpo_attention_shape){4, 2, 4, 0, 0}, forest);
+    scene s = open_scene((dpo_attention_shape){4, 2, 4, 0, 0, DPO_F32}, forest);
 
     for (int64_t i = 0; i < s.qkv_size; i++)
         s.qkv[i] *= 1000.0f;
@@ -341,7 +490,7 @@ static void large_scores_do_not_overflow(void **state)
 static void no_tokens_are_no_work(void **state)
 {
     (void)state;
-    dpo_attention_shape shape = {4, 2, 4, 0, 0};
+    dpo_attention_shape shape = {4, 2, 4, 0, 0, DPO_F32};
     int64_t begin = 0;
     dpo_segments none = {0, &begin, NULL};
     dpo_attention *attention;
@@ -357,7 +506,7 @@ static void no_tokens_are_no_work(void **state)
 static void lack_of_memory_leaves_nothing(void **state)
 {
     (void)state;
-    dpo_attention_shape shape = {4, 2, 4, 0, 0};
+    dpo_attention_shape shape = {4, 2, 4, 0, 0, DPO_F32};
     dpo_attention *attention;
 
     for (int i = 1; i <= 7; i++) {
@@ -377,6 +526,8 @@ static const struct CMUnitTest tests[] = {
     UNIT_TEST(repeated_runs_give_the_same_bits),
     UNIT_TEST(the_number_of_threads_does_not_show),
     UNIT_TEST(decoding_equals_the_forward_pass),
+    UNIT_TEST(bf16_rounds_results_only),
+    UNIT_TEST(bf16_is_near_f32),
     UNIT_TEST(large_scores_do_not_overflow),
     UNIT_TEST(no_tokens_are_no_work),
     UNIT_TEST(lack_of_memory_leaves_nothing),

@@ -4,13 +4,14 @@
 
 /**
  * \file
- * Causal attention over ragged segments with parents (segments.h), grouped-query, f32.
+ * Causal attention over ragged segments with parents (segments.h), grouped-query.
  *
  * Rows of qkv [N, (H + 2K) E] hold H query heads, then K key heads, then K value heads. G query heads
  * in a row share a key and value head; a rank may hold parts of groups, so that query head h uses key and
  * value head (h + skipped) / G. Scores are scaled by 1 / sqrt(E). Scores exist in tiles only; the
  * forward pass keeps their log-sum-exp and the backward pass recomputes them (Dao et al. 2022). Sums are
- * in a fixed order that does not depend on the number of threads.
+ * in a fixed order that does not depend on the number of threads. Arithmetic is f32 whatever the elements
+ * of qkv and out are (element.h); the backward pass takes them as they were rounded.
  *
  * A plan holds scratch memory and runs on as many threads as OpenMP had when it was made: one run at a
  * time, from outside of parallel regions.
@@ -19,15 +20,17 @@
 #include <stdint.h>
 
 #include "dpo/base/status.h"
+#include "dpo/math/element.h"
 #include "dpo/math/segments.h"
 
 /** Heads of this rank. */
 typedef struct {
-    int64_t n_heads;    /**< H > 0 */
-    int64_t n_kv_heads; /**< K > 0, those that the H query heads use */
-    int64_t head_dim;   /**< E > 0 */
-    int64_t group;      /**< G > 0; 0: H / K, groups are whole */
-    int64_t skipped;    /**< query heads of the first group that are not here, [0, G) */
+    int64_t n_heads;      /**< H > 0 */
+    int64_t n_kv_heads;   /**< K > 0, those that the H query heads use */
+    int64_t head_dim;     /**< E > 0 */
+    int64_t group;        /**< G > 0; 0: H / K, groups are whole */
+    int64_t skipped;      /**< query heads of the first group that are not here, [0, G) */
+    dpo_element elements; /**< of qkv, out and their gradients */
 } dpo_attention_shape;
 
 /** A plan for attention of one shape. */
@@ -57,12 +60,12 @@ void dpo_attention_destroy(dpo_attention **attention);
  * \local
  * \param[in]  attention  The plan.
  * \param[in]  segments   N <= max_tokens tokens.
- * \param[in]  qkv        f32 [N, (H + 2K) E], queries and keys already turned by rotary.
- * \param[out] out        f32 [N, H E].
+ * \param[in]  qkv        Elements [N, (H + 2K) E], queries and keys already turned by rotary.
+ * \param[out] out        Elements [N, H E].
  * \param[out] lse        f32 [N, H] log-sum-exp of the scaled scores, kept for the backward pass.
  */
-void dpo_attention_forward(dpo_attention *attention, const dpo_segments *segments, const float *qkv,
-                           float *out, float *lse);
+void dpo_attention_forward(dpo_attention *attention, const dpo_segments *segments, const void *qkv,
+                           void *out, float *lse);
 
 /**
  * dqkv = dL/dqkv.
@@ -71,14 +74,13 @@ void dpo_attention_forward(dpo_attention *attention, const dpo_segments *segment
  * \param[in]  attention  The plan.
  * \param[in]  segments   As forward.
  * \param[in]  qkv        As forward.
- * \param[in]  out        From forward, f32 [N, H E].
+ * \param[in]  out        From forward, elements [N, H E].
  * \param[in]  lse        From forward, f32 [N, H].
- * \param[in]  dout       f32 [N, H E].
- * \param[out] dqkv       f32 [N, (H + 2K) E], before the rotary backward; overlaps no input.
+ * \param[in]  dout       Elements [N, H E].
+ * \param[out] dqkv       Elements [N, (H + 2K) E], before the rotary backward; overlaps no input.
  */
-void dpo_attention_backward(dpo_attention *attention, const dpo_segments *segments,
-                            const float *qkv, const float *out, const float *lse, const float *dout,
-                            float *dqkv);
+void dpo_attention_backward(dpo_attention *attention, const dpo_segments *segments, const void *qkv,
+                            const void *out, const float *lse, const void *dout, void *dqkv);
 
 /**
  * One new token for each of B sequences: appends its key and value to the sequence's cache, then attends
@@ -87,14 +89,14 @@ void dpo_attention_backward(dpo_attention *attention, const dpo_segments *segmen
  * \local
  * \param[in]     attention    The plan; B <= max_tokens.
  * \param[in]     n_sequences  B >= 0.
- * \param[in]     qkv          f32 [B, (H + 2K) E], queries and keys already turned by rotary.
+ * \param[in]     qkv          Elements [B, (H + 2K) E], queries and keys already turned by rotary.
  * \param[in]     length       [B] tokens in each cache before this one, >= 0.
  * \param[in,out] key_cache    [B] pointers to f32 [> length, K E]; row `length` is written.
  * \param[in,out] value_cache  [B] pointers to f32 [> length, K E]; row `length` is written.
- * \param[out]    out          f32 [B, H E].
+ * \param[out]    out          Elements [B, H E].
  */
-void dpo_attention_decode(dpo_attention *attention, int64_t n_sequences, const float *qkv,
+void dpo_attention_decode(dpo_attention *attention, int64_t n_sequences, const void *qkv,
                           const int64_t *length, float *const *key_cache, float *const *value_cache,
-                          float *out);
+                          void *out);
 
 #endif

@@ -128,7 +128,8 @@ static void logps_forward(void *context)
 {
     logps_bench *l = context;
 
-    dpo_token_logps_statistics(l->logps, l->n_rows, l->h, l->weight, l->target, l->statistics);
+    dpo_token_logps_statistics(l->logps, l->n_rows, l->h, (dpo_weight){.f32 = l->weight}, l->target,
+                               l->statistics);
     dpo_token_logps_finish(l->logps, l->n_rows, l->statistics, l->logp);
 }
 
@@ -138,15 +139,15 @@ static void logps_both(void *context)
     logps_bench *l = context;
 
     logps_forward(l);
-    dpo_token_logps_backward(l->logps, l->n_rows, l->h, l->weight, l->target, l->coefficient, l->dh,
-                             l->dweight);
+    dpo_token_logps_backward(l->logps, l->n_rows, l->h, (dpo_weight){.f32 = l->weight}, l->target,
+                             l->coefficient, l->dh, l->dweight);
 }
 
 static dpo_status logps_create(const dpo_model_config *c, int64_t n_tokens, logps_bench *l)
 {
     l->n_rows = n_tokens < LOGPS_ROWS ? n_tokens : LOGPS_ROWS;
     DPO_TRY(dpo_token_logps_create(c->d_model, (dpo_range){0, c->n_vocab}, l->n_rows, logits_bytes,
-                                   &l->logps));
+                                   DPO_F32, &l->logps));
     DPO_TRY(dpo_bench_values(l->n_rows * c->d_model, &l->h));
     DPO_TRY(dpo_bench_values(l->n_rows * c->d_model, &l->dh));
     DPO_TRY(dpo_bench_values(c->n_vocab * c->d_model, &l->weight));

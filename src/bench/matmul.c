@@ -22,14 +22,14 @@ static void forward(void *context)
 {
     layer *l = context;
 
-    dpo_matmul_forward(l->matmul, l->n, l->x, l->weight, DPO_ASSIGN, l->y);
+    dpo_matmul_forward(l->matmul, l->n, l->x, (dpo_weight){.f32 = l->weight}, DPO_ASSIGN, l->y);
 }
 
 static void backward_data(void *context)
 {
     layer *l = context;
 
-    dpo_matmul_backward_data(l->matmul, l->n, l->y, l->weight, DPO_ASSIGN, l->x);
+    dpo_matmul_backward_data(l->matmul, l->n, l->y, (dpo_weight){.f32 = l->weight}, DPO_ASSIGN, l->x);
 }
 
 static void backward_weight(void *context)
@@ -50,7 +50,10 @@ enum { N_DIRECTIONS = sizeof directions / sizeof directions[0] };
 
 static dpo_status create(layer *l)
 {
-    DPO_TRY(dpo_matmul_create(l->name, l->d_in, l->d_out, l->n, &l->matmul));
+    const dpo_matmul_shape shape = {
+        .name = l->name, .d_in = l->d_in, .d_out = l->d_out, .max_tokens = l->n};
+
+    DPO_TRY(dpo_matmul_create(&shape, NULL, &l->matmul));
     DPO_TRY(dpo_bench_values(l->n * l->d_in, &l->x));
     DPO_TRY(dpo_bench_values(l->n * l->d_out, &l->y));
     return dpo_bench_values(l->d_in * l->d_out, &l->weight);

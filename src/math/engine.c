@@ -99,6 +99,23 @@ const char *dpo_engine_cpu(void)
     return dpo_onednn_cpu();
 }
 
+bool dpo_engine_has_bf16(const char **reason)
+{
+    const char *why = NULL;
+
+    if (!dpo_onednn_cpu_has_bf16())
+        why = "this CPU has no bf16 dot products (AVX-512 BF16 or AMX)";
+    else if (!dpo_onednn_multiplies_bf16())
+        why = "this oneDNN has no bf16 products for this CPU";
+    if (reason != NULL) *reason = why;
+    return why == NULL;
+}
+
+bool dpo_engine_multiplies_bf16(void)
+{
+    return dpo_onednn_multiplies_bf16();
+}
+
 int dpo_engine_n_threads(void)
 {
     return omp_get_max_threads();

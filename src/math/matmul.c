@@ -1,17 +1,62 @@
 // SPDX-License-Identifier: Apache-2.0
-/* y = x W^T; dx = dy W; dW += dy^T x.   N tokens, I d_in, O d_out; x [N, I], W [O, I], y [N, O]. */
+/*
+ * y = x W^T; dx = dy W; dW += dy^T x.   N tokens, I d_in, O d_out; x [N, I], W [O, I], y [N, O].
+ *
+ * Where elements are of the type that products take, a product goes over all rows at once. Else rows are
+ * converted on their way into and out of it, a strip at a time, so that what is converted stays in cache.
+ */
 #include "dpo/math/matmul.h"
 
 #include <stdio.h>
 
 #include "dpo/base/memory.h"
 #include "dpo/base/phase.h"
+#include "dpo/base/range.h"
+#include "element_rows.h"
 #include "onednn.h"
 
+enum { STRIP_ROWS = 1024 };
+
 struct dpo_matmul {
-    int64_t d_in, d_out, max_tokens;
+    dpo_matmul_shape shape;            /* its name is not kept */
+    int64_t strip;                     /* rows of a product */
+    void *x_staging, *y_staging;       /* [strip, I], [strip, O] */
     int forward_phase, backward_phase; /* base/phase.h */
 };
+
+/* x or y of a run: rows of `width` elements and where converted ones go. */
+typedef struct {
+    dpo_element element;
+    int64_t width;
+    void *staging;
+} side;
+
+static side x_side(const dpo_matmul *matmul)
+{
+    return (side){matmul->shape.x, matmul->shape.d_in, matmul->x_staging};
+}
+
+static side y_side(const dpo_matmul *matmul)
+{
+    return (side){matmul->shape.y, matmul->shape.d_out, matmul->y_staging};
+}
+
+static bool is_converted(const dpo_matmul_shape *shape)
+{
+    return shape->x != DPO_F32 || shape->y != DPO_F32 || shape->compute != DPO_F32;
+}
+
+static int64_t strip_rows(const dpo_matmul_shape *shape)
+{
+    if (!is_converted(shape) || shape->max_tokens < STRIP_ROWS) return shape->max_tokens;
+    return STRIP_ROWS;
+}
+
+int64_t dpo_matmul_staging_bytes(const dpo_matmul_shape *shape)
+{
+    if (!is_converted(shape)) return 0;
+    return strip_rows(shape) * (shape->d_in + shape->d_out) * (int64_t)sizeof(float);
+}
 
 static int find_phase(const char *name, const char *direction)
 {
@@ -21,16 +66,20 @@ static int find_phase(const char *name, const char *direction)
     return dpo_phase_named(text);
 }
 
-dpo_status dpo_matmul_create(const char *name, int64_t d_in, int64_t d_out, int64_t max_tokens,
-                             dpo_matmul **matmul)
+dpo_status dpo_matmul_create(const dpo_matmul_shape *shape, void *staging, dpo_matmul **matmul)
 {
-    DPO_ASSERT(d_in > 0 && d_out > 0 && max_tokens > 0);
+    DPO_ASSERT(shape->d_in > 0 && shape->d_out > 0 && shape->max_tokens > 0);
+    DPO_ASSERT(shape->compute == DPO_F32 || dpo_onednn_multiplies_bf16());
+    int64_t strip = strip_rows(shape);
+
     DPO_TRY(DPO_NEW(*matmul, 1));
-    **matmul = (dpo_matmul){.d_in = d_in,
-                            .d_out = d_out,
-                            .max_tokens = max_tokens,
-                            .forward_phase = find_phase(name, "forward"),
-                            .backward_phase = find_phase(name, "backward")};
+    **matmul = (dpo_matmul){.shape = *shape,
+                            .strip = strip,
+                            .x_staging = staging,
+                            .forward_phase = find_phase(shape->name, "forward"),
+                            .backward_phase = find_phase(shape->name, "backward")};
+    (*matmul)->shape.name = NULL;
+    if (is_converted(shape)) (*matmul)->y_staging = (float *)staging + strip * shape->d_in;
     return DPO_OK;
 }
 
@@ -42,46 +91,122 @@ void dpo_matmul_destroy(dpo_matmul **matmul)
 
 static void begin(const dpo_matmul *matmul, int phase, int64_t n_tokens)
 {
-    DPO_ASSERT(n_tokens >= 0 && n_tokens <= matmul->max_tokens);
+    const dpo_matmul_shape *shape = &matmul->shape;
+
+    DPO_ASSERT(n_tokens >= 0 && n_tokens <= shape->max_tokens);
     dpo_phase_begin(phase);
-    dpo_phase_add_flops(phase,
-                        2.0 * (double)n_tokens * (double)matmul->d_in * (double)matmul->d_out);
+    dpo_phase_add_flops(phase, 2.0 * (double)n_tokens * (double)shape->d_in * (double)shape->d_out);
 }
 
-static float beta_of(dpo_output output)
+/* The rows of a strip, as the products read them. */
+static const void *read_rows(const dpo_matmul *matmul, side from, dpo_range rows, const void *array)
 {
-    return output == DPO_ADD ? 1.0f : 0.0f;
+    const dpo_kernels *kernels = dpo_kernels_get();
+    const void *first = dpo_const_at(from.element, array, rows.begin * from.width);
+
+    if (from.element == matmul->shape.compute) return first;
+#pragma omp parallel for schedule(static)
+    for (int64_t r = 0; r < dpo_range_length(rows); r++) {
+        int64_t at = r * from.width;
+
+        if (from.element == DPO_F32)
+            kernels->narrow(from.width, (const float *)first + at, (uint16_t *)from.staging + at);
+        else
+            kernels->widen(from.width, (const uint16_t *)first + at, (float *)from.staging + at);
+    }
+    return from.staging;
 }
 
-void dpo_matmul_forward(dpo_matmul *matmul, int64_t n_tokens, const float *x, const float *weight,
-                        dpo_output output, float *y)
+/* Behind a product into the staging memory. */
+static void write_rows(side to, dpo_range rows, void *array)
 {
-    int64_t d_in = matmul->d_in, d_out = matmul->d_out;
+    const dpo_kernels *kernels = dpo_kernels_get();
+    uint16_t *first = (uint16_t *)array + rows.begin * to.width;
 
+    if (to.element == DPO_F32) return;
+#pragma omp parallel for schedule(static)
+    for (int64_t r = 0; r < dpo_range_length(rows); r++)
+        kernels->narrow(to.width, (const float *)to.staging + r * to.width, first + r * to.width);
+}
+
+/* An operand of the plan's compute type. */
+typedef struct {
+    const void *data;
+    int64_t stride;
+    int transposed;
+} operand;
+
+/* Sizes of C = A B: C [m, n], A [m, k], B [k, n]. */
+typedef struct {
+    int64_t m, n, k;
+} sizes;
+
+static void multiply(dpo_element compute, sizes s, operand a, operand b, float beta, float *c)
+{
+    if (compute == DPO_F32)
+        dpo_gemm(s.m, s.n, s.k, (dpo_matrix){a.data, a.stride, a.transposed},
+                 (dpo_matrix){b.data, b.stride, b.transposed}, beta, c, s.n);
+    else
+        dpo_gemm_bf16(s.m, s.n, s.k, (dpo_matrix_bf16){a.data, a.stride, a.transposed},
+                      (dpo_matrix_bf16){b.data, b.stride, b.transposed}, beta, c, s.n);
+}
+
+/* to (=|+=) from W or from W^T. */
+static void multiply_by_weight(const dpo_matmul *matmul, int64_t n_tokens, side from,
+                               const void *in, side to, operand weight, dpo_output output,
+                               void *out)
+{
+    DPO_ASSERT(output == DPO_ASSIGN || to.element == DPO_F32);
+    for (int64_t at = 0; at < n_tokens; at += matmul->strip) {
+        dpo_range rows = {at, at + matmul->strip < n_tokens ? at + matmul->strip : n_tokens};
+        operand a = {read_rows(matmul, from, rows, in), from.width, 0};
+        float *c = to.element == DPO_F32 ? (float *)out + at * to.width : to.staging;
+
+        multiply(matmul->shape.compute, (sizes){dpo_range_length(rows), to.width, from.width}, a,
+                 weight, output == DPO_ADD ? 1.0f : 0.0f, c);
+        write_rows(to, rows, out);
+    }
+}
+
+static operand weight_operand(const dpo_matmul *matmul, dpo_weight weight, int transposed)
+{
+    bool is_f32 = matmul->shape.compute == DPO_F32;
+
+    return (operand){is_f32 ? (const void *)weight.f32 : weight.bf16, matmul->shape.d_in,
+                     transposed};
+}
+
+void dpo_matmul_forward(dpo_matmul *matmul, int64_t n_tokens, const void *x, dpo_weight weight,
+                        dpo_output output, void *y)
+{
     begin(matmul, matmul->forward_phase, n_tokens);
-    dpo_gemm(n_tokens, d_out, d_in, (dpo_matrix){x, d_in, 0}, (dpo_matrix){weight, d_in, 1},
-             beta_of(output), y, d_out);
+    multiply_by_weight(matmul, n_tokens, x_side(matmul), x, y_side(matmul),
+                       weight_operand(matmul, weight, 1), output, y);
     dpo_phase_end(matmul->forward_phase);
 }
 
-void dpo_matmul_backward_data(dpo_matmul *matmul, int64_t n_tokens, const float *dy,
-                              const float *weight, dpo_output output, float *dx)
+void dpo_matmul_backward_data(dpo_matmul *matmul, int64_t n_tokens, const void *dy,
+                              dpo_weight weight, dpo_output output, void *dx)
 {
-    int64_t d_in = matmul->d_in, d_out = matmul->d_out;
-
     begin(matmul, matmul->backward_phase, n_tokens);
-    dpo_gemm(n_tokens, d_in, d_out, (dpo_matrix){dy, d_out, 0}, (dpo_matrix){weight, d_in, 0},
-             beta_of(output), dx, d_in);
+    multiply_by_weight(matmul, n_tokens, y_side(matmul), dy, x_side(matmul),
+                       weight_operand(matmul, weight, 0), output, dx);
     dpo_phase_end(matmul->backward_phase);
 }
 
-void dpo_matmul_backward_weight(dpo_matmul *matmul, int64_t n_tokens, const float *x,
-                                const float *dy, float *dweight)
+void dpo_matmul_backward_weight(dpo_matmul *matmul, int64_t n_tokens, const void *x, const void *dy,
+                                float *dweight)
 {
-    int64_t d_in = matmul->d_in, d_out = matmul->d_out;
+    int64_t d_in = matmul->shape.d_in, d_out = matmul->shape.d_out;
 
     begin(matmul, matmul->backward_phase, n_tokens);
-    dpo_gemm(d_out, d_in, n_tokens, (dpo_matrix){dy, d_out, 1}, (dpo_matrix){x, d_in, 0}, 1.0f,
-             dweight, d_in);
+    for (int64_t at = 0; at < n_tokens; at += matmul->strip) {
+        dpo_range rows = {at, at + matmul->strip < n_tokens ? at + matmul->strip : n_tokens};
+        operand a = {read_rows(matmul, y_side(matmul), rows, dy), d_out, 1};
+        operand b = {read_rows(matmul, x_side(matmul), rows, x), d_in, 0};
+
+        multiply(matmul->shape.compute, (sizes){d_out, d_in, dpo_range_length(rows)}, a, b, 1.0f,
+                 dweight);
+    }
     dpo_phase_end(matmul->backward_phase);
 }

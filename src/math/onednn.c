@@ -3,12 +3,14 @@
  * oneDNN 2.x and 3.x behind one face. f32 products go through its BLAS-like entry point: on the shapes of
  * a language model it is as fast as matmul primitives with fixed, run-time or prepacked shapes (within
  * 1 %, both major versions, AVX2), needs no plan per number of tokens, and reaches nine tenths of the peak
- * on the small tiles of attention too.
+ * on the small tiles of attention too. There is no such entry point for bf16: its products are matmul
+ * primitives whose sizes and strides are given at run time, made once for the life of the program.
  */
 #include "onednn.h"
 
 #include <dnnl.h>
 #include <dnnl_debug.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -31,6 +33,190 @@ void dpo_gemm(int64_t m, int64_t n, int64_t k, dpo_matrix a, dpo_matrix b, float
     }
     dnnl_status_t status = dnnl_sgemm(a.transposed ? 'T' : 'N', b.transposed ? 'T' : 'N', m, n, k,
                                       1.0f, a.data, a.stride, b.data, b.stride, beta, c, c_stride);
+
+    DPO_ASSERT(status == dnnl_success);
+}
+
+/* A bf16 product is one of these: A and B as stored or transposed, C assigned or added to. */
+enum { N_PRODUCTS = 8, SUM = 4 };
+
+/* bf16 products; all NULL where the library has none. */
+static struct {
+    bool is_tried;
+    dnnl_engine_t engine;
+    dnnl_stream_t stream;
+    dnnl_primitive_t product[N_PRODUCTS];
+} bf16;
+
+/* A matrix whose rows are `stride` apart, or columns if it is transposed; the caller's sizes or run time's. */
+typedef struct {
+    int64_t rows, columns, stride;
+    int transposed;
+    dnnl_data_type_t type;
+} matrix_layout;
+
+static dnnl_status_t describe(const matrix_layout *layout, dnnl_memory_desc_t *descriptor)
+{
+    const dnnl_dims_t sizes = {layout->rows, layout->columns};
+    const dnnl_dims_t strides = {layout->transposed ? 1 : layout->stride,
+                                 layout->transposed ? layout->stride : 1};
+
+#if DNNL_VERSION_MAJOR < 3
+    return dnnl_memory_desc_init_by_strides(descriptor, 2, sizes, layout->type, strides);
+#else
+    return dnnl_memory_desc_create_with_strides(descriptor, 2, sizes, layout->type, strides);
+#endif
+}
+
+static void forget(dnnl_memory_desc_t *descriptor)
+{
+#if DNNL_VERSION_MAJOR < 3
+    (void)descriptor;
+#else
+    dnnl_memory_desc_destroy(*descriptor);
+#endif
+}
+
+static dnnl_status_t make_attributes(int is_sum, dnnl_primitive_attr_t *attributes)
+{
+    dnnl_post_ops_t operations = NULL;
+    dnnl_status_t status = dnnl_primitive_attr_create(attributes);
+
+    if (status == dnnl_success) status = dnnl_post_ops_create(&operations);
+    if (status == dnnl_success && is_sum)
+#if DNNL_VERSION_MAJOR < 3
+        status = dnnl_post_ops_append_sum(operations, 1.0f);
+#else
+        status = dnnl_post_ops_append_sum(operations, 1.0f, 0, dnnl_data_type_undef);
+#endif
+    if (status == dnnl_success) status = dnnl_primitive_attr_set_post_ops(*attributes, operations);
+    if (operations != NULL) dnnl_post_ops_destroy(operations);
+    return status;
+}
+
+static dnnl_status_t plan_product(dnnl_memory_desc_t matrix[3], dnnl_primitive_attr_t attributes,
+                                  dnnl_primitive_desc_t *plan)
+{
+#if DNNL_VERSION_MAJOR < 3
+    dnnl_matmul_desc_t product;
+    dnnl_status_t status =
+        dnnl_matmul_desc_init(&product, &matrix[0], &matrix[1], NULL, &matrix[2]);
+
+    if (status != dnnl_success) return status;
+    return dnnl_primitive_desc_create(plan, &product, attributes, bf16.engine, NULL);
+#else
+    return dnnl_matmul_primitive_desc_create(plan, bf16.engine, matrix[0], matrix[1], NULL,
+                                             matrix[2], attributes);
+#endif
+}
+
+static dnnl_status_t make_product(int index)
+{
+    const int64_t later = DNNL_RUNTIME_DIM_VAL;
+    const matrix_layout layout[3] = {{later, later, later, index & 1, dnnl_bf16},
+                                     {later, later, later, (index >> 1) & 1, dnnl_bf16},
+                                     {later, later, later, 0, dnnl_f32}};
+    dnnl_memory_desc_t matrix[3];
+    dnnl_primitive_attr_t attributes = NULL;
+    dnnl_primitive_desc_t plan = NULL;
+    dnnl_status_t status = dnnl_success;
+    int n = 0;
+
+    for (; n < 3 && status == dnnl_success; n++)
+        status = describe(&layout[n], &matrix[n]);
+    if (status == dnnl_success) status = make_attributes(index & SUM, &attributes);
+    if (status == dnnl_success) status = plan_product(matrix, attributes, &plan);
+    if (status == dnnl_success) status = dnnl_primitive_create(&bf16.product[index], plan);
+    if (plan != NULL) dnnl_primitive_desc_destroy(plan);
+    if (attributes != NULL) dnnl_primitive_attr_destroy(attributes);
+    while (--n >= 0)
+        forget(&matrix[n]);
+    return status;
+}
+
+static dnnl_status_t make_products(void)
+{
+    dnnl_status_t status = dnnl_engine_create(&bf16.engine, dnnl_cpu, 0);
+
+    if (status == dnnl_success)
+        status = dnnl_stream_create(&bf16.stream, bf16.engine, dnnl_stream_default_flags);
+    for (int index = 0; index < N_PRODUCTS && status == dnnl_success; index++)
+        status = make_product(index);
+    return status;
+}
+
+bool dpo_onednn_multiplies_bf16(void)
+{
+    if (!bf16.is_tried) {
+        bf16.is_tried = true;
+        if (make_products() != dnnl_success) memset(bf16.product, 0, sizeof bf16.product);
+    }
+    return bf16.product[0] != NULL;
+}
+
+bool dpo_onednn_cpu_has_bf16(void)
+{
+    unsigned isa = (unsigned)dnnl_get_effective_cpu_isa();
+    unsigned wanted = (unsigned)dnnl_cpu_isa_avx512_core_bf16;
+
+    return (isa & wanted) == wanted;
+}
+
+static dnnl_status_t bind(const matrix_layout *layout, const void *data, dnnl_memory_t *memory)
+{
+    dnnl_memory_desc_t descriptor;
+    dnnl_status_t status = describe(layout, &descriptor);
+    union {
+        const void *read;
+        void *given;
+    } pointer = {.read = data};
+
+    if (status != dnnl_success) return status;
+#if DNNL_VERSION_MAJOR < 3
+    status = dnnl_memory_create(memory, &descriptor, bf16.engine, pointer.given);
+#else
+    status = dnnl_memory_create(memory, descriptor, bf16.engine, pointer.given);
+#endif
+    forget(&descriptor);
+    return status;
+}
+
+static dnnl_status_t multiply_bf16(const matrix_layout layout[3], const void *const data[3],
+                                   int is_sum)
+{
+    static const int role[3] = {DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DST};
+    int index = layout[0].transposed | layout[1].transposed << 1 | (is_sum ? SUM : 0);
+    dnnl_exec_arg_t argument[3];
+    dnnl_status_t status = dnnl_success;
+    int n = 0;
+
+    for (; n < 3 && status == dnnl_success; n++) {
+        argument[n] = (dnnl_exec_arg_t){.arg = role[n]};
+        status = bind(&layout[n], data[n], &argument[n].memory);
+    }
+    if (status == dnnl_success)
+        status = dnnl_primitive_execute(bf16.product[index], bf16.stream, 3, argument);
+    if (status == dnnl_success) status = dnnl_stream_wait(bf16.stream);
+    while (--n >= 0)
+        if (argument[n].memory != NULL) dnnl_memory_destroy(argument[n].memory);
+    return status;
+}
+
+void dpo_gemm_bf16(int64_t m, int64_t n, int64_t k, dpo_matrix_bf16 a, dpo_matrix_bf16 b,
+                   float beta, float *c, int64_t c_stride)
+{
+    const matrix_layout layout[3] = {{m, k, a.stride, a.transposed, dnnl_bf16},
+                                     {k, n, b.stride, b.transposed, dnnl_bf16},
+                                     {m, n, c_stride, 0, dnnl_f32}};
+    const void *const data[3] = {a.data, b.data, c};
+
+    DPO_ASSERT(dpo_onednn_multiplies_bf16() && (beta == 0.0f || beta == 1.0f));
+    if (m == 0 || n == 0) return;
+    if (k == 0) {
+        scale_rows(m, n, beta, c, c_stride);
+        return;
+    }
+    dnnl_status_t status = multiply_bf16(layout, data, beta == 1.0f);
 
     DPO_ASSERT(status == dnnl_success);
 }

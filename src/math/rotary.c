@@ -6,13 +6,14 @@
 
 #include "dpo/base/memory.h"
 #include "dpo/base/phase.h"
-#include "kernels/kernels.h"
+#include "element_rows.h"
 
-enum { PARALLEL_FROM = 1 << 14 };
+enum { PARALLEL_FROM = 1 << 14, MAX_HEAD_DIM = 1024 };
 
 struct dpo_rotary {
     int64_t max_positions, n_pairs; /* n_pairs = E / 2 */
-    float *cosine, *sine;           /* [max_positions, n_pairs] */
+    dpo_element elements;
+    float *cosine, *sine; /* [max_positions, n_pairs] */
 };
 
 /* The published Llama 3.1 rule: a ramp in the number of wavelengths that fit the old context. */
@@ -53,11 +54,13 @@ dpo_status dpo_rotary_create(const dpo_rotary_options *options, dpo_rotary **rot
 {
     DPO_ASSERT(options->head_dim > 0 && options->head_dim % 2 == 0 && options->theta > 0);
     DPO_ASSERT(options->max_positions > 0);
+    DPO_ASSERT(options->elements == DPO_F32 || options->head_dim <= MAX_HEAD_DIM);
     int64_t n_pairs = options->head_dim / 2;
 
     DPO_TRY(DPO_NEW(*rotary, 1));
     (*rotary)->max_positions = options->max_positions;
     (*rotary)->n_pairs = n_pairs;
+    (*rotary)->elements = options->elements;
     dpo_status status = allocate(*rotary);
 
     if (status != DPO_OK) {
@@ -86,24 +89,39 @@ void dpo_rotary_destroy(dpo_rotary **rotary)
     *rotary = NULL;
 }
 
+/* One row, all heads that are to be turned. */
+static void turn_row(const dpo_rotary *rotary, const dpo_kernels *kernels, int32_t position,
+                     int64_t n_heads, float sign, void *row)
+{
+    int64_t n_pairs = rotary->n_pairs, head_dim = 2 * n_pairs;
+    const float *cosine = rotary->cosine + position * n_pairs;
+    const float *sine = rotary->sine + position * n_pairs;
+    float buffer[MAX_HEAD_DIM];
+
+    for (int64_t at = 0; at < n_heads * head_dim; at += head_dim) {
+        float *head = dpo_begin_elements(rotary->elements, row, at, buffer);
+
+        (void)dpo_read_elements(kernels, rotary->elements, row, at, head_dim, buffer);
+        kernels->rotate(n_pairs, sign, cosine, sine, head);
+        dpo_end_elements(kernels, rotary->elements, row, at, head_dim, head);
+    }
+}
+
 static void turn(const dpo_rotary *rotary, int64_t n_tokens, const int32_t *position,
-                 int64_t n_heads, int64_t row_width, float sign, float *rows)
+                 int64_t n_heads, int64_t row_width, float sign, void *rows)
 {
     const dpo_kernels *kernels = dpo_kernels_get();
-    int64_t n_pairs = rotary->n_pairs;
 
 #pragma omp parallel for schedule(static) if (n_tokens * row_width >= PARALLEL_FROM)
     for (int64_t n = 0; n < n_tokens; n++) {
         DPO_ASSERT(position[n] >= 0 && position[n] < rotary->max_positions);
-        for (int64_t head = 0; head < n_heads; head++)
-            kernels->rotate(n_pairs, sign, rotary->cosine + position[n] * n_pairs,
-                            rotary->sine + position[n] * n_pairs,
-                            rows + n * row_width + head * 2 * n_pairs);
+        turn_row(rotary, kernels, position[n], n_heads, sign,
+                 dpo_at(rotary->elements, rows, n * row_width));
     }
 }
 
 void dpo_rotary_forward(const dpo_rotary *rotary, int64_t n_tokens, const int32_t *position,
-                        int64_t n_heads, int64_t row_width, float *rows)
+                        int64_t n_heads, int64_t row_width, void *rows)
 {
     dpo_phase_begin(DPO_PHASE_ROTARY);
     turn(rotary, n_tokens, position, n_heads, row_width, 1.0f, rows);
@@ -111,7 +129,7 @@ void dpo_rotary_forward(const dpo_rotary *rotary, int64_t n_tokens, const int32_
 }
 
 void dpo_rotary_backward(const dpo_rotary *rotary, int64_t n_tokens, const int32_t *position,
-                         int64_t n_heads, int64_t row_width, float *drows)
+                         int64_t n_heads, int64_t row_width, void *drows)
 {
     dpo_phase_begin(DPO_PHASE_ROTARY);
     turn(rotary, n_tokens, position, n_heads, row_width, -1.0f, drows);

@@ -25,8 +25,12 @@ struct dpo_token_logps {
     int64_t d_model, n_vocab, max_rows, max_kept; /* n_vocab = V, of the local vocabulary */
     int64_t first_token;                          /* of the local vocabulary */
     float *lse;                                   /* [max_rows] stays until the backward pass */
+    dpo_element compute;
     float *block; /* [BLOCK_ROWS, BLOCK_COLUMNS] logits that are not kept */
     float *kept;  /* [max_kept] logits of the last forward pass; consumed by backward */
+    uint16_t *
+        h_bf16; /* [max_rows, D] of the run, NULL unless products take bf16; and dL/dz of a block */
+    uint16_t *dz_bf16;
 };
 
 /* One block of logits, and where it is. */
@@ -49,26 +53,35 @@ static int64_t block_floats(int64_t n_vocab, int64_t max_rows)
     return rows * (n_vocab < BLOCK_COLUMNS ? n_vocab : BLOCK_COLUMNS);
 }
 
-int64_t dpo_token_logps_plan_bytes(dpo_range vocabulary_local, int64_t max_rows)
+int64_t dpo_token_logps_plan_bytes(int64_t d_model, dpo_range vocabulary_local, int64_t max_rows,
+                                   dpo_element compute)
 {
-    int64_t n_vocab = dpo_range_length(vocabulary_local);
+    int64_t floats = block_floats(dpo_range_length(vocabulary_local), max_rows);
+    int64_t bytes = (max_rows + floats) * (int64_t)sizeof(float);
 
-    return (max_rows + block_floats(n_vocab, max_rows)) * (int64_t)sizeof(float);
+    if (compute == DPO_BF16) bytes += (max_rows * d_model + floats) * dpo_element_bytes(DPO_BF16);
+    return bytes;
 }
 
 static dpo_status allocate(dpo_token_logps *logps)
 {
     DPO_TRY(DPO_NEW(logps->lse, logps->max_rows));
     DPO_TRY(DPO_NEW(logps->block, block_floats(logps->n_vocab, logps->max_rows)));
+    if (logps->compute == DPO_BF16) {
+        DPO_TRY(DPO_NEW(logps->h_bf16, logps->max_rows * logps->d_model));
+        DPO_TRY(DPO_NEW(logps->dz_bf16, block_floats(logps->n_vocab, logps->max_rows)));
+    }
     return DPO_NEW(logps->kept, logps->max_kept);
 }
 
 dpo_status dpo_token_logps_create(int64_t d_model, dpo_range vocabulary_local, int64_t max_rows,
-                                  int64_t budget_bytes, dpo_token_logps **logps)
+                                  int64_t budget_bytes, dpo_element compute,
+                                  dpo_token_logps **logps)
 {
     int64_t n_vocab = dpo_range_length(vocabulary_local);
 
     DPO_ASSERT(d_model > 0 && n_vocab > 0 && max_rows > 0 && budget_bytes >= 0);
+    DPO_ASSERT(compute == DPO_F32 || dpo_onednn_multiplies_bf16());
     int64_t affordable = budget_bytes / (int64_t)sizeof(float);
     int64_t all = max_rows * n_vocab;
 
@@ -77,6 +90,7 @@ dpo_status dpo_token_logps_create(int64_t d_model, dpo_range vocabulary_local, i
     (*logps)->n_vocab = n_vocab;
     (*logps)->first_token = vocabulary_local.begin;
     (*logps)->max_rows = max_rows;
+    (*logps)->compute = compute;
     (*logps)->max_kept = affordable < all ? affordable : all;
     dpo_status status = allocate(*logps);
 
@@ -90,6 +104,8 @@ void dpo_token_logps_destroy(dpo_token_logps **logps)
     dpo_free((*logps)->lse);
     dpo_free((*logps)->block);
     dpo_free((*logps)->kept);
+    dpo_free((*logps)->h_bf16);
+    dpo_free((*logps)->dz_bf16);
     dpo_free(*logps);
     *logps = NULL;
 }
@@ -116,15 +132,37 @@ static int64_t n_blocks(const dpo_token_logps *logps, int64_t n_rows)
     return n_parts(logps->n_vocab, BLOCK_COLUMNS) * n_parts(n_rows, BLOCK_ROWS);
 }
 
-static void compute_logits(const dpo_token_logps *logps, const logits_block *block, const float *h,
-                           const float *weight)
+/* Rows of f32 as the products read them; every thread narrows its own. */
+static void narrow_rows(int64_t n_rows, int64_t width, const float *rows, uint16_t *narrow)
 {
-    int64_t d_model = logps->d_model, width = dpo_range_length(block->columns);
+    const dpo_kernels *kernels = dpo_kernels_get();
 
-    dpo_gemm(dpo_range_length(block->rows), width, d_model,
-             (dpo_matrix){h + block->rows.begin * d_model, d_model, 0},
-             (dpo_matrix){weight + block->columns.begin * d_model, d_model, 1}, 0.0f, block->z,
-             width);
+#pragma omp parallel for schedule(static)
+    for (int64_t r = 0; r < n_rows; r++)
+        kernels->narrow(width, rows + r * width, narrow + r * width);
+}
+
+/* Before products that read h. */
+static void enter(const dpo_token_logps *logps, int64_t n_rows, const float *h)
+{
+    DPO_ASSERT(n_rows >= 0 && n_rows <= logps->max_rows);
+    if (logps->compute == DPO_BF16) narrow_rows(n_rows, logps->d_model, h, logps->h_bf16);
+}
+
+/* z [rows, columns] = h W^T for ranges of both. */
+static void multiply_by_head(const dpo_token_logps *logps, dpo_range rows, dpo_range columns,
+                             const float *h, dpo_weight weight, float *z)
+{
+    int64_t d_model = logps->d_model, h_at = rows.begin * d_model;
+    int64_t weight_at = columns.begin * d_model, width = dpo_range_length(columns);
+
+    if (logps->compute == DPO_F32)
+        dpo_gemm(dpo_range_length(rows), width, d_model, (dpo_matrix){h + h_at, d_model, 0},
+                 (dpo_matrix){weight.f32 + weight_at, d_model, 1}, 0.0f, z, width);
+    else
+        dpo_gemm_bf16(dpo_range_length(rows), width, d_model,
+                      (dpo_matrix_bf16){logps->h_bf16 + h_at, d_model, 0},
+                      (dpo_matrix_bf16){weight.bf16 + weight_at, d_model, 1}, 0.0f, z, width);
 }
 
 /* Column of a row's target in the block; -1 if it is elsewhere. */
@@ -162,7 +200,7 @@ static void absorb_block(const dpo_token_logps *logps, const logits_block *block
 }
 
 void dpo_token_logps_statistics(dpo_token_logps *logps, int64_t n_rows, const float *h,
-                                const float *weight, const int32_t *target,
+                                dpo_weight weight, const int32_t *target,
                                 dpo_logit_statistics *statistics)
 {
     int64_t n_kept = 0;
@@ -170,11 +208,11 @@ void dpo_token_logps_statistics(dpo_token_logps *logps, int64_t n_rows, const fl
     dpo_phase_begin(DPO_PHASE_VOCABULARY_FORWARD);
     dpo_phase_add_flops(DPO_PHASE_VOCABULARY_FORWARD,
                         2.0 * (double)n_rows * (double)logps->n_vocab * (double)logps->d_model);
-    DPO_ASSERT(n_rows >= 0 && n_rows <= logps->max_rows);
+    enter(logps, n_rows, h);
     for (int64_t index = 0; index < n_blocks(logps, n_rows); index++) {
         logits_block block = block_of(logps, n_rows, index, &n_kept);
 
-        compute_logits(logps, &block, h, weight);
+        multiply_by_head(logps, block.rows, block.columns, h, weight, block.z);
         absorb_block(logps, &block, target, statistics);
     }
     dpo_phase_end(DPO_PHASE_VOCABULARY_FORWARD);
@@ -240,8 +278,24 @@ static void add_gradients(const dpo_token_logps *logps, const logits_block *bloc
              dweight + block->columns.begin * d_model, d_model);
 }
 
+/* The same of rounded operands. */
+static void add_gradients_bf16(const dpo_token_logps *logps, const logits_block *block,
+                               const uint16_t *weight, float *dh, float *dweight)
+{
+    int64_t d_model = logps->d_model, width = dpo_range_length(block->columns);
+    int64_t n_rows = dpo_range_length(block->rows), is_first = block->columns.begin == 0;
+
+    narrow_rows(n_rows, width, block->z, logps->dz_bf16);
+    dpo_gemm_bf16(n_rows, d_model, width, (dpo_matrix_bf16){logps->dz_bf16, width, 0},
+                  (dpo_matrix_bf16){weight + block->columns.begin * d_model, d_model, 0},
+                  is_first ? 0.0f : 1.0f, dh + block->rows.begin * d_model, d_model);
+    dpo_gemm_bf16(width, d_model, n_rows, (dpo_matrix_bf16){logps->dz_bf16, width, 1},
+                  (dpo_matrix_bf16){logps->h_bf16 + block->rows.begin * d_model, d_model, 0}, 1.0f,
+                  dweight + block->columns.begin * d_model, d_model);
+}
+
 void dpo_token_logps_backward(dpo_token_logps *logps, int64_t n_rows, const float *h,
-                              const float *weight, const int32_t *target, const float *coefficient,
+                              dpo_weight weight, const int32_t *target, const float *coefficient,
                               float *dh, float *dweight)
 {
     int64_t n_kept = 0;
@@ -249,26 +303,28 @@ void dpo_token_logps_backward(dpo_token_logps *logps, int64_t n_rows, const floa
     dpo_phase_begin(DPO_PHASE_VOCABULARY_BACKWARD);
     dpo_phase_add_flops(DPO_PHASE_VOCABULARY_BACKWARD,
                         4.0 * (double)n_rows * (double)logps->n_vocab * (double)logps->d_model);
+    enter(logps, n_rows, h);
     for (int64_t index = 0; index < n_blocks(logps, n_rows); index++) {
         logits_block block = block_of(logps, n_rows, index, &n_kept);
 
-        if (!block.is_kept) compute_logits(logps, &block, h, weight);
+        if (!block.is_kept) multiply_by_head(logps, block.rows, block.columns, h, weight, block.z);
         differentiate_block(logps, &block, target, coefficient);
-        add_gradients(logps, &block, h, weight, dh, dweight);
+        if (logps->compute == DPO_F32)
+            add_gradients(logps, &block, h, weight.f32, dh, dweight);
+        else
+            add_gradients_bf16(logps, &block, weight.bf16, dh, dweight);
     }
     dpo_phase_end(DPO_PHASE_VOCABULARY_BACKWARD);
 }
 
 void dpo_token_logps_logits(dpo_token_logps *logps, int64_t n_rows, const float *h,
-                            const float *weight, float *logits)
+                            dpo_weight weight, float *logits)
 {
-    int64_t d_model = logps->d_model;
-
     dpo_phase_begin(DPO_PHASE_VOCABULARY_FORWARD);
     dpo_phase_add_flops(DPO_PHASE_VOCABULARY_FORWARD,
                         2.0 * (double)n_rows * (double)logps->n_vocab * (double)logps->d_model);
-    DPO_ASSERT(n_rows >= 0 && n_rows <= logps->max_rows);
-    dpo_gemm(n_rows, logps->n_vocab, d_model, (dpo_matrix){h, d_model, 0},
-             (dpo_matrix){weight, d_model, 1}, 0.0f, logits, logps->n_vocab);
+    enter(logps, n_rows, h);
+    multiply_by_head(logps, (dpo_range){0, n_rows}, (dpo_range){0, logps->n_vocab}, h, weight,
+                     logits);
     dpo_phase_end(DPO_PHASE_VOCABULARY_FORWARD);
 }

@@ -53,8 +53,8 @@ static void project(dpo_model *model, const dpo_block *block, int64_t n_tokens)
     const dpo_block_activations *act = &block->act;
 
     norm_rows(model, n_tokens, act->x, block->weight.norm1, act->rstd1);
-    dpo_matmul_forward(model->qkv_matmul, n_tokens, model->scratch.h, block->weight.qkv, DPO_ASSIGN,
-                       act->qkv);
+    dpo_matmul_forward(model->qkv_matmul, n_tokens, model->scratch.h,
+                       dpo_model_weight(model, block->weight.qkv), DPO_ASSIGN, act->qkv);
     dpo_rotary_forward(model->rotary, n_tokens, model->scratch.position, n_turned(model),
                        dpo_qkv_width(model), act->qkv);
 }
@@ -77,8 +77,10 @@ static void select_rows(dpo_model *model, const dpo_batch *batch, int64_t layer)
         dpo_range own = dpo_partition_tokens(&model->partition, batch->n_rows);
         const float *x = dpo_linear_gather_rows(model, batch->n_tokens, act->x);
 
-        dpo_rows_gather(dpo_range_length(own), d_model, batch->row + own.begin, x, act->middle);
-        dpo_rows_gather(batch->n_rows, dpo_heads_width(model), batch->row, act->heads, act->o_in);
+        dpo_rows_gather(DPO_F32, dpo_range_length(own), d_model, batch->row + own.begin, x,
+                        act->middle);
+        dpo_rows_gather(model->limits.activations, batch->n_rows, dpo_heads_width(model),
+                        batch->row, act->heads, act->o_in);
     } else if (act->middle != act->x) {
         memcpy(act->middle, act->x,
                (size_t)(n_own(model, batch->n_tokens) * d_model) * sizeof *act->x);
@@ -93,9 +95,9 @@ static void finish(dpo_model *model, const dpo_block *block, int64_t n)
 
     dpo_linear_row_forward(model, model->o_matmul, n, act->o_in, block->weight.o, act->middle);
     norm_rows(model, n, act->middle, block->weight.norm2, act->rstd2);
-    dpo_matmul_forward(model->gate_up_matmul, n, scratch->h, block->weight.gate_up, DPO_ASSIGN,
-                       act->gate_up);
-    dpo_swiglu_forward(n, d_ff(model), act->gate_up, scratch->ff);
+    dpo_matmul_forward(model->gate_up_matmul, n, scratch->h,
+                       dpo_model_weight(model, block->weight.gate_up), DPO_ASSIGN, act->gate_up);
+    dpo_swiglu_forward(model->limits.activations, n, d_ff(model), act->gate_up, scratch->ff);
     if (act->out != act->middle)
         memcpy(act->out, act->middle,
                (size_t)(n_own(model, n) * model->config.d_model) * sizeof *act->out);
@@ -138,16 +140,18 @@ static const float *dmlp(dpo_model *model, int64_t layer, int64_t n, float *dout
     const dpo_block_activations *act = &block->act;
     const dpo_block_vectors *weight = &block->weight, *gradient = &block->gradient;
     dpo_scratch *scratch = &model->scratch;
+    dpo_element activations = model->limits.activations;
     const float *all = dpo_linear_gather_rows(model, n, dout);
 
     norm_rows(model, n, act->middle, weight->norm2, act->rstd2);
     if (is_redone(model, layer, DPO_RECOMPUTE_MLP))
-        dpo_matmul_forward(model->gate_up_matmul, n, scratch->h, weight->gate_up, DPO_ASSIGN,
-                           act->gate_up);
-    dpo_swiglu_forward(n, d_ff(model), act->gate_up, scratch->ff);
+        dpo_matmul_forward(model->gate_up_matmul, n, scratch->h,
+                           dpo_model_weight(model, weight->gate_up), DPO_ASSIGN, act->gate_up);
+    dpo_swiglu_forward(activations, n, d_ff(model), act->gate_up, scratch->ff);
     dpo_matmul_backward_weight(model->down_matmul, n, scratch->ff, all, gradient->down);
-    dpo_matmul_backward_data(model->down_matmul, n, all, weight->down, DPO_ASSIGN, scratch->dff);
-    dpo_swiglu_backward(n, d_ff(model), act->gate_up, scratch->dff, act->gate_up);
+    dpo_matmul_backward_data(model->down_matmul, n, all, dpo_model_weight(model, weight->down),
+                             DPO_ASSIGN, scratch->dff);
+    dpo_swiglu_backward(activations, n, d_ff(model), act->gate_up, scratch->dff, act->gate_up);
     dpo_matmul_backward_weight(model->gate_up_matmul, n, scratch->h, act->gate_up,
                                gradient->gate_up);
     dpo_linear_column_backward(model, model->gate_up_matmul, n, act->gate_up, weight->gate_up);
@@ -158,10 +162,11 @@ static const float *dmlp(dpo_model *model, int64_t layer, int64_t n, float *dout
 
 /* All rows of dL/dmiddle to do_in. */
 static void do_projection(dpo_model *model, const dpo_block *block, int64_t n, const float *dmiddle,
-                          float *do_in)
+                          void *do_in)
 {
     dpo_matmul_backward_weight(model->o_matmul, n, block->act.o_in, dmiddle, block->gradient.o);
-    dpo_matmul_backward_data(model->o_matmul, n, dmiddle, block->weight.o, DPO_ASSIGN, do_in);
+    dpo_matmul_backward_data(model->o_matmul, n, dmiddle, dpo_model_weight(model, block->weight.o),
+                             DPO_ASSIGN, do_in);
 }
 
 /* Gradients of the rows that predict go back to their tokens; of the other tokens they are zero. */
@@ -170,12 +175,14 @@ static void dselect_rows(const dpo_model *model, const dpo_batch *batch, const f
     const dpo_scratch *scratch = &model->scratch;
     dpo_range own = dpo_partition_tokens(&model->partition, batch->n_tokens);
     int64_t d_model = model->config.d_model, d_heads = dpo_heads_width(model);
+    dpo_element activations = model->limits.activations;
 
     memset(scratch->dx, 0, (size_t)(dpo_range_length(own) * d_model) * sizeof *scratch->dx);
-    dpo_rows_scatter_add(batch->n_rows, d_model, batch->row, own, dmiddle, scratch->dx);
-    memset(scratch->dheads, 0, (size_t)(batch->n_tokens * d_heads) * sizeof *scratch->dheads);
-    dpo_rows_scatter_add(batch->n_rows, d_heads, batch->row, (dpo_range){0, batch->n_tokens},
-                         scratch->do_in, scratch->dheads);
+    dpo_rows_scatter_add(DPO_F32, batch->n_rows, d_model, batch->row, own, dmiddle, scratch->dx);
+    memset(scratch->dheads, 0,
+           (size_t)(batch->n_tokens * d_heads * dpo_element_bytes(activations)));
+    dpo_rows_scatter_add(activations, batch->n_rows, d_heads, batch->row,
+                         (dpo_range){0, batch->n_tokens}, scratch->do_in, scratch->dheads);
 }
 
 /* dqkv to dx, which is added to. */

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "dpo/model/generate.h"
 
-#include <string.h>
-
 #include "dpo/base/memory.h"
+#include "dpo/math/elementary.h"
 #include "model_private.h"
 #include "sampling.h"
 
@@ -77,15 +76,16 @@ static float *of_layer(const dpo_generator *g, float *cache, int64_t layer)
 static void fill_cache(const dpo_generator *g, int64_t layer, int64_t n)
 {
     int64_t d_query = dpo_heads_width(g->model), d_key = key_width(g->model);
-    const float *qkv = g->model->block[layer].act.qkv;
+    const char *qkv = g->model->block[layer].act.qkv;
     float *key = of_layer(g, g->key, layer), *value = of_layer(g, g->value, layer);
-    size_t bytes = (size_t)d_key * sizeof *key;
+    dpo_element element = g->model->limits.activations;
+    int64_t bytes = dpo_element_bytes(element);
 
     for (int64_t t = 0; t < n; t++) {
-        const float *row = qkv + t * (d_query + 2 * d_key);
+        const char *keys = qkv + (t * (d_query + 2 * d_key) + d_query) * bytes;
 
-        memcpy(key + t * d_key, row + d_query, bytes);
-        memcpy(value + t * d_key, row + d_query + d_key, bytes);
+        dpo_widen_run(element, d_key, keys, key + t * d_key);
+        dpo_widen_run(element, d_key, keys + d_key * bytes, value + t * d_key);
     }
 }
 
@@ -150,6 +150,7 @@ int64_t dpo_generator_run(dpo_generator *g, int64_t n_prompt, const int32_t *pro
 
     check(g, n_prompt, prompt, sampling);
     g->model->kept_tokens = -1;
+    dpo_model_round_weights(g->model);
     run_prompt(g, n_first, prompt);
     for (int64_t i = n_first; i < n_prompt; i++)
         run_token(g, prompt[i]);

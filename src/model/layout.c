@@ -11,6 +11,13 @@ static float *take(dpo_arena *arena, int64_t rows, int64_t columns)
     return dpo_arena_take(arena, rows * columns, sizeof(float));
 }
 
+static void *take_activations(dpo_arena *arena, const dpo_model *model, int64_t rows,
+                              int64_t columns)
+{
+    return dpo_arena_take(arena, rows * columns,
+                          (size_t)dpo_element_bytes(model->limits.activations));
+}
+
 /* Own ones of n rows, of the rank that has most. */
 static int64_t own(const dpo_model *model, int64_t n)
 {
@@ -31,8 +38,8 @@ static void take_attention(dpo_arena *arena, const dpo_model *model, dpo_block_a
 {
     int64_t n = model->limits.max_tokens;
 
-    act->qkv = take(arena, n, dpo_qkv_width(model));
-    act->heads = take(arena, n, dpo_heads_width(model));
+    act->qkv = take_activations(arena, model, n, dpo_qkv_width(model));
+    act->heads = take_activations(arena, model, n, dpo_heads_width(model));
     act->lse = take(arena, n, dpo_range_length(model->partition.heads));
     act->o_in = act->heads;
 }
@@ -42,7 +49,7 @@ static void take_mlp(dpo_arena *arena, const dpo_model *model, int64_t n,
                      dpo_block_activations *act)
 {
     act->rstd2 = take(arena, own(model, n), 1);
-    act->gate_up = take(arena, n, 2 * dpo_range_length(model->partition.ff));
+    act->gate_up = take_activations(arena, model, n, 2 * dpo_range_length(model->partition.ff));
 }
 
 /* The last block goes on with the rows that predict only. */
@@ -50,7 +57,7 @@ static void take_rows(dpo_arena *arena, const dpo_model *model, dpo_block_activa
 {
     int64_t n = model->limits.max_rows, n_own = own(model, n), d_model = model->config.d_model;
 
-    act->o_in = take(arena, n, dpo_heads_width(model));
+    act->o_in = take_activations(arena, model, n, dpo_heads_width(model));
     act->middle = take(arena, n_own, d_model);
     act->out = model->limits.trainable ? take(arena, n_own, d_model) : act->middle;
     take_mlp(arena, model, n, act);
@@ -148,6 +155,19 @@ static void lay_out_rows(dpo_arena *arena, const dpo_model *model, int64_t n_any
     if (trainable) scratch->dh = take(arena, own(model, n_any), d_model);
 }
 
+/* The linear layers run one after the other. */
+static int64_t staging_bytes(const dpo_model *model)
+{
+    int64_t most = 0;
+
+    for (int linear = 0; linear < DPO_N_LINEARS; linear++) {
+        const dpo_matmul_shape shape = dpo_model_linear_shape(model, (dpo_linear)linear);
+
+        most = larger(most, dpo_matmul_staging_bytes(&shape));
+    }
+    return most;
+}
+
 static void lay_out_scratch(dpo_arena *arena, const dpo_model *model, dpo_scratch *scratch)
 {
     int64_t n = model->limits.max_tokens, n_rows = model->limits.max_rows;
@@ -156,14 +176,15 @@ static void lay_out_scratch(dpo_arena *arena, const dpo_model *model, dpo_scratc
     *scratch = (dpo_scratch){0};
     scratch->position = dpo_arena_take(arena, n, sizeof *scratch->position);
     lay_out_rows(arena, model, n_any, scratch);
-    scratch->ff = take(arena, n_any, d_ff);
+    scratch->staging = dpo_arena_take(arena, staging_bytes(model), 1);
+    scratch->ff = take_activations(arena, model, n_any, d_ff);
     scratch->rstd = take(arena, own(model, n_rows), 1);
     if (!model->limits.trainable) return;
     scratch->dtoken = dpo_arena_take(arena, n, sizeof *scratch->dtoken);
-    scratch->dff = take(arena, n_any, d_ff);
-    scratch->dqkv = take(arena, n, dpo_qkv_width(model));
-    scratch->dheads = take(arena, n, dpo_heads_width(model));
-    scratch->do_in = take(arena, n_rows, dpo_heads_width(model));
+    scratch->dff = take_activations(arena, model, n_any, d_ff);
+    scratch->dqkv = take_activations(arena, model, n, dpo_qkv_width(model));
+    scratch->dheads = take_activations(arena, model, n, dpo_heads_width(model));
+    scratch->do_in = take_activations(arena, model, n_rows, dpo_heads_width(model));
     scratch->dx = take(arena, own(model, n), model->config.d_model);
     scratch->dout = take(arena, own(model, n_rows), model->config.d_model);
 }
@@ -192,7 +213,9 @@ static int64_t plans_bytes(const dpo_model *model)
     int64_t angles = model->limits.max_positions * model->config.head_dim * (int64_t)sizeof(float);
 
     return dpo_attention_plan_bytes(&shape, model->limits.max_tokens) +
-           dpo_token_logps_plan_bytes(model->partition.vocabulary, model->limits.max_rows) + angles;
+           dpo_token_logps_plan_bytes(model->config.d_model, model->partition.vocabulary,
+                                      model->limits.max_rows, model->limits.compute) +
+           angles;
 }
 
 void dpo_model_lay_out(dpo_model *model, dpo_model_memory *memory)
@@ -202,6 +225,10 @@ void dpo_model_lay_out(dpo_model *model, dpo_model_memory *memory)
 
     model->weights = take(arena, n_elements, 1);
     memory->weights = since(arena, &mark);
+    model->weights_bf16 = model->limits.compute == DPO_BF16
+                              ? dpo_arena_take(arena, n_elements, sizeof *model->weights_bf16)
+                              : NULL;
+    memory->rounded = since(arena, &mark);
     model->gradients = model->limits.trainable ? take(arena, n_elements, 1) : NULL;
     memory->gradients = since(arena, &mark);
     lay_out_blocks(arena, model);

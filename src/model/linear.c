@@ -49,21 +49,23 @@ void dpo_linear_reduce(dpo_model *model, int64_t n, dpo_output output, float *ow
     if (!is_alone(model)) dpo_exchange_reduce(model->exchange, n, output == DPO_ADD, own);
 }
 
-void dpo_linear_row_forward(dpo_model *model, dpo_matmul *matmul, int64_t n, const float *x,
+void dpo_linear_row_forward(dpo_model *model, dpo_matmul *matmul, int64_t n, const void *x,
                             const float *weight, float *own)
 {
     if (is_alone(model)) {
-        dpo_matmul_forward(matmul, n, x, weight, DPO_ADD, own);
+        dpo_matmul_forward(matmul, n, x, dpo_model_weight(model, weight), DPO_ADD, own);
         return;
     }
-    dpo_matmul_forward(matmul, n, x, weight, DPO_ASSIGN, model->scratch.partial);
+    dpo_matmul_forward(matmul, n, x, dpo_model_weight(model, weight), DPO_ASSIGN,
+                       model->scratch.partial);
     dpo_linear_reduce(model, n, DPO_ADD, own);
 }
 
-void dpo_linear_column_backward(dpo_model *model, dpo_matmul *matmul, int64_t n, const float *dy,
+void dpo_linear_column_backward(dpo_model *model, dpo_matmul *matmul, int64_t n, const void *dy,
                                 const float *weight)
 {
-    dpo_matmul_backward_data(matmul, n, dy, weight, DPO_ASSIGN, model->scratch.partial);
+    dpo_matmul_backward_data(matmul, n, dy, dpo_model_weight(model, weight), DPO_ASSIGN,
+                             model->scratch.partial);
     dpo_linear_reduce(model, n, DPO_ASSIGN, model->scratch.dh);
 }
 

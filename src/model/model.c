@@ -4,6 +4,8 @@
 #include <string.h>
 
 #include "dpo/base/memory.h"
+#include "dpo/base/phase.h"
+#include "dpo/math/elementary.h"
 #include "model_private.h"
 
 float *dpo_model_embedding(const dpo_model *model, float *flat)
@@ -88,17 +90,35 @@ static dpo_status create_arena(dpo_model *model, int64_t *logits_bytes)
     return DPO_OK;
 }
 
+dpo_matmul_shape dpo_model_linear_shape(const dpo_model *model, dpo_linear linear)
+{
+    static const char *const names[DPO_N_LINEARS] = {"qkv", "o", "gate_up", "down"};
+    const dpo_model_limits *limits = &model->limits;
+    int64_t d_model = model->config.d_model, d_ff = dpo_range_length(model->partition.ff);
+    int64_t inside[DPO_N_LINEARS] = {dpo_qkv_width(model), dpo_heads_width(model), 2 * d_ff, d_ff};
+    bool is_column = linear == DPO_QKV || linear == DPO_GATE_UP;
+
+    return (dpo_matmul_shape){
+        .name = names[linear],
+        .d_in = is_column ? d_model : inside[linear],
+        .d_out = is_column ? inside[linear] : d_model,
+        .max_tokens = limits->max_tokens > limits->max_rows ? limits->max_tokens : limits->max_rows,
+        .x = is_column ? DPO_F32 : limits->activations,
+        .y = is_column ? limits->activations : DPO_F32,
+        .compute = limits->compute};
+}
+
 static dpo_status create_matmuls(dpo_model *model)
 {
-    const dpo_model_config *c = &model->config;
-    const dpo_model_limits *limits = &model->limits;
-    int64_t n = limits->max_tokens > limits->max_rows ? limits->max_tokens : limits->max_rows;
-    int64_t d_heads = dpo_heads_width(model), d_ff = dpo_range_length(model->partition.ff);
+    dpo_matmul **const matmul[DPO_N_LINEARS] = {&model->qkv_matmul, &model->o_matmul,
+                                                &model->gate_up_matmul, &model->down_matmul};
 
-    DPO_TRY(dpo_matmul_create("qkv", c->d_model, dpo_qkv_width(model), n, &model->qkv_matmul));
-    DPO_TRY(dpo_matmul_create("o", d_heads, c->d_model, n, &model->o_matmul));
-    DPO_TRY(dpo_matmul_create("gate_up", c->d_model, 2 * d_ff, n, &model->gate_up_matmul));
-    return dpo_matmul_create("down", d_ff, c->d_model, n, &model->down_matmul);
+    for (int linear = 0; linear < DPO_N_LINEARS; linear++) {
+        const dpo_matmul_shape shape = dpo_model_linear_shape(model, (dpo_linear)linear);
+
+        DPO_TRY(dpo_matmul_create(&shape, model->scratch.staging, matmul[linear]));
+    }
+    return DPO_OK;
 }
 
 dpo_attention_shape dpo_model_attention_shape(const dpo_model *model)
@@ -111,7 +131,8 @@ dpo_attention_shape dpo_model_attention_shape(const dpo_model *model)
                                  .n_kv_heads = dpo_range_length(p->kv_heads),
                                  .head_dim = c->head_dim,
                                  .group = group,
-                                 .skipped = p->heads.begin % group};
+                                 .skipped = p->heads.begin % group,
+                                 .elements = model->limits.activations};
 }
 
 static dpo_status create_plans(dpo_model *model, int64_t logits_bytes)
@@ -122,11 +143,12 @@ static dpo_status create_plans(dpo_model *model, int64_t logits_bytes)
     dpo_rotary_options rope = c->rope;
 
     rope.max_positions = model->limits.max_positions;
+    rope.elements = model->limits.activations;
     DPO_TRY(create_matmuls(model));
     DPO_TRY(dpo_attention_create(&shape, model->limits.max_tokens, &model->attention));
     DPO_TRY(dpo_rotary_create(&rope, &model->rotary));
     return dpo_token_logps_create(c->d_model, p->vocabulary, model->limits.max_rows, logits_bytes,
-                                  &model->token_logps);
+                                  model->limits.compute, &model->token_logps);
 }
 
 static dpo_status create(const dpo_grid *grid, const dpo_model_config *config,
@@ -221,7 +243,17 @@ const dpo_parameters *dpo_model_parameters(const dpo_model *model)
 
 float *dpo_model_weights(dpo_model *model)
 {
+    model->is_rounded = false;
     return model->weights;
+}
+
+void dpo_model_round_weights(dpo_model *model)
+{
+    if (model->weights_bf16 == NULL || model->is_rounded) return;
+    dpo_phase_begin(DPO_PHASE_OPTIMIZER);
+    dpo_narrow_run(model->parameters.n_elements, model->weights, model->weights_bf16);
+    dpo_phase_end(DPO_PHASE_OPTIMIZER);
+    model->is_rounded = true;
 }
 
 float *dpo_model_gradients(dpo_model *model)
@@ -242,6 +274,7 @@ static void enter(dpo_model *model, const dpo_batch *batch)
     DPO_ASSERT(batch->n_tokens >= 0 && batch->n_tokens <= limits->max_tokens);
     DPO_ASSERT(batch->n_rows >= 0 && batch->n_rows <= limits->max_rows);
     DPO_ASSERT(dpo_segments_n_tokens(&batch->segments) == batch->n_tokens);
+    dpo_model_round_weights(model);
     dpo_segments_positions(&batch->segments, model->scratch.position);
     for (int64_t n = 0; n < batch->n_tokens; n++) {
         DPO_ASSERT(model->scratch.position[n] < limits->max_positions);

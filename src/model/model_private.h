@@ -15,7 +15,7 @@
 /*
  * Legend: N tokens, R rows, M = N except in the last block, where M = R; D model, E head_dim; of this
  * tensor-parallel rank: H heads, K kv-heads, Q = (H + 2K) E, F columns of the MLP, V tokens of the
- * vocabulary. Arrays of "own" rows, M', N' or R', hold dpo_partition_tokens() of the M, N or R.
+ * vocabulary. Arrays behind void are of the limits' activations type. Arrays of "own" rows, M', N' or R', hold dpo_partition_tokens() of the M, N or R.
  */
 
 /* One block's part of the flat vector of weights or of gradients. */
@@ -37,16 +37,16 @@ typedef struct {
  * buffers that all blocks share but the last, whose rows it has for itself.
  */
 typedef struct {
-    float *x;       /* [N', D] the residual stream as it enters */
-    float *rstd1;   /* [N'] */
-    float *qkv;     /* [N, Q] queries and keys turned */
-    float *heads;   /* [N, H E] output of attention */
-    float *lse;     /* [N, H] */
-    float *o_in;    /* [M, H E] heads; in the last block those of the rows that predict */
-    float *middle;  /* [M', D] the residual stream between attention and MLP */
-    float *rstd2;   /* [M'] */
-    float *gate_up; /* [M, 2F]; the backward pass replaces it by its gradient */
-    float *out;     /* [M', D] the residual stream as it leaves */
+    float *x;      /* [N', D] the residual stream as it enters */
+    float *rstd1;  /* [N'] */
+    void *qkv;     /* [N, Q] queries and keys turned */
+    void *heads;   /* [N, H E] output of attention */
+    float *lse;    /* [N, H] */
+    void *o_in;    /* [M, H E] heads; in the last block those of the rows that predict */
+    float *middle; /* [M', D] the residual stream between attention and MLP */
+    float *rstd2;  /* [M'] */
+    void *gate_up; /* [M, 2F]; the backward pass replaces it by its gradient */
+    float *out;    /* [M', D] the residual stream as it leaves */
 } dpo_block_activations;
 
 /* A transformer block. */
@@ -62,19 +62,20 @@ typedef struct {
  * and dh are h, and rows is not used.
  */
 typedef struct {
+    void *staging;                    /* of the linear layers */
     int32_t *position;                /* [N] */
     float *h;                         /* [T, D] input of a linear layer, all rows */
     float *rows;                      /* [T, D] all rows of the residual stream or its gradient */
     float *partial;                   /* [T, D] what this rank adds to all rows */
-    float *ff;                        /* [T, F] gated activation */
+    void *ff;                         /* [T, F] gated activation */
     float *rstd;                      /* [R'] of the final norm */
     dpo_logit_statistics *statistics; /* [R] of the vocabulary */
     dpo_logit_statistics *all_statistics; /* [ranks, R]; NULL of one rank */
     int32_t *dtoken;                      /* [N] whose embedding gets a gradient; -1 for padding */
-    float *dff;                           /* [T, F] */
-    float *dqkv;                          /* [N, Q] */
-    float *dheads;                        /* [N, H E] */
-    float *do_in;                         /* [R, H E] of the last block */
+    void *dff;                            /* [T, F] */
+    void *dqkv;                           /* [N, Q] */
+    void *dheads;                         /* [N, H E] */
+    void *do_in;                          /* [R, H E] of the last block */
     float *dx;                            /* [N', D] gradient of the residual stream */
     float *dout; /* [R', D] gradient of the residual stream as it leaves the last block */
     float *dh;   /* [T', D] gradient of h's own rows */
@@ -90,10 +91,12 @@ struct dpo_model {
     int64_t *shared_kv;      /* [n_shared_kv], owned */
     dpo_model_limits limits; /* max_positions > 0 */
     dpo_parameters parameters;
-    dpo_arena arena;  /* holds all that follows down to scratch, but what lies in the exchange */
-    float *weights;   /* [n_elements] */
-    float *gradients; /* [n_elements] or NULL */
-    dpo_block *block; /* [L], owned */
+    dpo_arena arena; /* holds all that follows down to scratch, but what lies in the exchange */
+    float *weights;  /* [n_elements] */
+    uint16_t *weights_bf16; /* [n_elements] rounded; NULL unless products take bf16 */
+    bool is_rounded;        /* weights_bf16 are those of weights */
+    float *gradients;       /* [n_elements] or NULL */
+    dpo_block *block;       /* [L], owned */
     dpo_scratch scratch;
     dpo_exchange *exchange; /* of the tensor-parallel ranks, [T, D] */
 
@@ -108,6 +111,23 @@ struct dpo_model {
     int64_t kept_tokens; /* N and R of the forward pass whose activations are kept, -1 = none */
     int64_t kept_rows;
 };
+
+/* A part of the flat vector of weights, as products read it. */
+static inline dpo_weight dpo_model_weight(const dpo_model *model, const float *weight)
+{
+    const uint16_t *rounded = model->weights_bf16;
+
+    return (dpo_weight){weight, rounded == NULL ? NULL : rounded + (weight - model->weights)};
+}
+
+/* model.c: before a pass, brings weights_bf16 up to date. */
+void dpo_model_round_weights(dpo_model *model);
+
+/* The linear layers of a block. */
+typedef enum { DPO_QKV, DPO_O, DPO_GATE_UP, DPO_DOWN, DPO_N_LINEARS } dpo_linear;
+
+/* model.c: the shape of this rank's part of one. */
+dpo_matmul_shape dpo_model_linear_shape(const dpo_model *model, dpo_linear linear);
 
 /* Table and final norm in a flat vector of weights or of gradients. */
 float *dpo_model_embedding(const dpo_model *model, float *flat); /* [V, D] */
@@ -186,11 +206,11 @@ const float *dpo_linear_gather_rows(dpo_model *model, int64_t n, const float *ow
 void dpo_linear_reduce(dpo_model *model, int64_t n, dpo_output output, float *own);
 
 /* linear.c: own += own rows of the sum over ranks of x W^T: row-parallel, x is this rank's columns. */
-void dpo_linear_row_forward(dpo_model *model, dpo_matmul *matmul, int64_t n, const float *x,
+void dpo_linear_row_forward(dpo_model *model, dpo_matmul *matmul, int64_t n, const void *x,
                             const float *weight, float *own);
 
 /* linear.c: scratch.dh = own rows of the sum over ranks of dy W: column-parallel backward. */
-void dpo_linear_column_backward(dpo_model *model, dpo_matmul *matmul, int64_t n, const float *dy,
+void dpo_linear_column_backward(dpo_model *model, dpo_matmul *matmul, int64_t n, const void *dy,
                                 const float *weight);
 
 /* linear.c: sums the gradients of a layer that several ranks have (of the last one also the final

@@ -71,8 +71,8 @@ static void merge_statistics(dpo_model *model, int64_t n_rows)
 void dpo_model_head_forward(dpo_model *model, const dpo_batch *batch, float *logp)
 {
     dpo_token_logps_statistics(model->token_logps, batch->n_rows, model->scratch.h,
-                               dpo_model_head(model, model->weights), batch->target,
-                               model->scratch.statistics);
+                               dpo_model_weight(model, dpo_model_head(model, model->weights)),
+                               batch->target, model->scratch.statistics);
     merge_statistics(model, batch->n_rows);
     dpo_token_logps_finish(model->token_logps, batch->n_rows, model->scratch.statistics, logp);
 }
@@ -85,8 +85,9 @@ void dpo_model_head_backward(dpo_model *model, const dpo_batch *batch, const flo
     bool is_alone = model->partition.size == 1;
 
     dpo_token_logps_backward(model->token_logps, n_rows, scratch->h,
-                             dpo_model_head(model, model->weights), batch->target, coefficient,
-                             scratch->dhead, dpo_model_head(model, model->gradients));
+                             dpo_model_weight(model, dpo_model_head(model, model->weights)),
+                             batch->target, coefficient, scratch->dhead,
+                             dpo_model_head(model, model->gradients));
     dpo_linear_reduce(model, n_rows, DPO_ASSIGN, scratch->dh);
     memset(scratch->dout, 0, (size_t)(n_own * d_model) * sizeof *scratch->dout);
     dpo_rms_norm_backward(n_own, d_model, last_block(model)->out,
@@ -126,7 +127,7 @@ int32_t dpo_model_next_token(dpo_model *model, const dpo_sampling *sampling, int
     float *local = logits + p->vocabulary.begin;
 
     dpo_token_logps_logits(model->token_logps, 1, model->scratch.h,
-                           dpo_model_head(model, model->weights), local);
+                           dpo_model_weight(model, dpo_model_head(model, model->weights)), local);
     if (p->size > 1 && sampling->temperature == 0) return most_likely_of_ranks(model, local);
     if (p->size > 1) dpo_all_gather_f32(model->grid, DPO_TENSOR, model->config.n_vocab, logits);
     return dpo_sample(sampling, model->config.n_vocab, logits, index, candidate);

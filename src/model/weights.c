@@ -88,6 +88,7 @@ dpo_status dpo_model_load(const dpo_grid *grid, dpo_model *model, const char *fo
     dpo_safetensors *file;
 
     model->kept_tokens = -1;
+    model->is_rounded = false;
     DPO_TRY(dpo_safetensors_open(grid, folder, &file));
     loading l = {file, model, folder};
     dpo_status status = dpo_agree(grid, read_all(&l));

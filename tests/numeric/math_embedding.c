@@ -80,11 +80,12 @@ static void rows_are_gathered_and_added_back(void **state)
     float *x = random_f32(10 * D, 1, 1.0), *y = zeros_f32(R * D), *dx = random_f32(10 * D, 2, 1.0);
     float *want = copy_f32(10 * D, dx);
 
-    ASSERT_NO_ALLOCATION(dpo_rows_gather(R, D, row, x, y));
+    ASSERT_NO_ALLOCATION(dpo_rows_gather(DPO_F32, R, D, row, x, y));
     for (int r = 0; r < R; r++)
         ASSERT_SAME_BITS(D, y + r * D, x + row[r] * D);
-    ASSERT_NO_ALLOCATION(dpo_rows_scatter_add(R, D, row, (dpo_range){0, 4}, y, dx));
-    ASSERT_NO_ALLOCATION(dpo_rows_scatter_add(R, D, row, (dpo_range){4, 10}, y, dx + 4 * D));
+    ASSERT_NO_ALLOCATION(dpo_rows_scatter_add(DPO_F32, R, D, row, (dpo_range){0, 4}, y, dx));
+    ASSERT_NO_ALLOCATION(
+        dpo_rows_scatter_add(DPO_F32, R, D, row, (dpo_range){4, 10}, y, dx + 4 * D));
     for (int r = 0; r < R; r++)
         for (int d = 0; d < D; d++)
             want[row[r] * D + d] += y[r * D + d];

@@ -26,6 +26,21 @@ static void naive(int64_t m, int64_t n, int64_t k, operand a, operand b, double 
                                 (double)b.data[j * b.outer + l * b.inner];
 }
 
+static dpo_matmul *open_f32(int64_t d_in, int64_t d_out, int64_t max_tokens)
+{
+    const dpo_matmul_shape shape = {
+        .name = "test", .d_in = d_in, .d_out = d_out, .max_tokens = max_tokens};
+    dpo_matmul *matmul;
+
+    ASSERT_OK(dpo_matmul_create(&shape, NULL, &matmul));
+    return matmul;
+}
+
+static dpo_weight f32_weight(const float *weight)
+{
+    return (dpo_weight){.f32 = weight};
+}
+
 static void products_are_the_definitions(void **state)
 {
     (void)state;
@@ -38,12 +53,13 @@ static void products_are_the_definitions(void **state)
                *dwanted = widen(O * I, dweight);
         dpo_matmul *matmul;
 
-        ASSERT_OK(dpo_matmul_create("test", I, O, N, &matmul));
+        matmul = open_f32(I, O, N);
         naive(N, O, I, (operand){x, I, 1}, (operand){weight, I, 1}, want);
-        ASSERT_NO_ALLOCATION(dpo_matmul_forward(matmul, N, x, weight, DPO_ASSIGN, y));
+        ASSERT_NO_ALLOCATION(dpo_matmul_forward(matmul, N, x, f32_weight(weight), DPO_ASSIGN, y));
         ASSERT_SAME(N * O, y, want, 2e-6);
         naive(N, I, O, (operand){dy, O, 1}, (operand){weight, 1, I}, dwant);
-        ASSERT_NO_ALLOCATION(dpo_matmul_backward_data(matmul, N, dy, weight, DPO_ASSIGN, dx));
+        ASSERT_NO_ALLOCATION(
+            dpo_matmul_backward_data(matmul, N, dy, f32_weight(weight), DPO_ASSIGN, dx));
         ASSERT_SAME(N * I, dx, dwant, 2e-6);
         naive(O, I, N, (operand){dy, 1, O}, (operand){x, 1, I}, dwanted);
         ASSERT_NO_ALLOCATION(dpo_matmul_backward_weight(matmul, N, x, dy, dweight));
@@ -64,12 +80,12 @@ static void adding_keeps_what_was_there(void **state)
     double *want = widen(N * O, y), *dwant = widen(N * I, dx);
     dpo_matmul *matmul;
 
-    ASSERT_OK(dpo_matmul_create("test", I, O, N, &matmul));
+    matmul = open_f32(I, O, N);
     naive(N, O, I, (operand){x, I, 1}, (operand){weight, I, 1}, want);
-    dpo_matmul_forward(matmul, N, x, weight, DPO_ADD, y);
+    dpo_matmul_forward(matmul, N, x, f32_weight(weight), DPO_ADD, y);
     ASSERT_SAME(N * O, y, want, 2e-6);
     naive(N, I, O, (operand){y, O, 1}, (operand){weight, 1, I}, dwant);
-    dpo_matmul_backward_data(matmul, N, y, weight, DPO_ADD, dx);
+    dpo_matmul_backward_data(matmul, N, y, f32_weight(weight), DPO_ADD, dx);
     ASSERT_SAME(N * I, dx, dwant, 2e-6);
     dpo_matmul_destroy(&matmul);
     void *arrays[] = {x, weight, y, dx, want, dwant};
@@ -86,13 +102,13 @@ static void fewer_tokens_than_planned_are_the_first_rows(void **state)
     float *all = zeros_f32(MAX * O), *some = zeros_f32(MAX * O);
     dpo_matmul *matmul;
 
-    ASSERT_OK(dpo_matmul_create("test", I, O, MAX, &matmul));
-    dpo_matmul_forward(matmul, MAX, x, weight, DPO_ASSIGN, all);
+    matmul = open_f32(I, O, MAX);
+    dpo_matmul_forward(matmul, MAX, x, f32_weight(weight), DPO_ASSIGN, all);
     double *want = widen(MAX * O, all);
 
     for (int64_t n = 0; n <= MAX; n++) {
         memset(some, 0, MAX * O * sizeof *some);
-        dpo_matmul_forward(matmul, n, x, weight, DPO_ASSIGN, some);
+        dpo_matmul_forward(matmul, n, x, f32_weight(weight), DPO_ASSIGN, some);
         if (n > 0) ASSERT_SAME(n * O, some, want, 1e-6);
         for (int64_t i = n * O; i < MAX * O; i++)
             assert_true(some[i] == 0.0f);
@@ -109,9 +125,9 @@ static void no_tokens_leave_gradients_alone(void **state)
     float weight[4] = {1, 2, 3, 4}, dweight[4] = {5, 6, 7, 8}, nothing = 9;
     dpo_matmul *matmul;
 
-    ASSERT_OK(dpo_matmul_create("test", 2, 2, 1, &matmul));
-    dpo_matmul_forward(matmul, 0, &nothing, weight, DPO_ASSIGN, &nothing);
-    dpo_matmul_backward_data(matmul, 0, &nothing, weight, DPO_ASSIGN, &nothing);
+    matmul = open_f32(2, 2, 1);
+    dpo_matmul_forward(matmul, 0, &nothing, f32_weight(weight), DPO_ASSIGN, &nothing);
+    dpo_matmul_backward_data(matmul, 0, &nothing, f32_weight(weight), DPO_ASSIGN, &nothing);
     dpo_matmul_backward_weight(matmul, 0, &nothing, &nothing, dweight);
     assert_true(nothing == 9 && dweight[0] == 5 && dweight[3] == 8);
     dpo_matmul_destroy(&matmul);
@@ -126,7 +142,7 @@ static void repeated_runs_give_the_same_bits(void **state)
     float *first = zeros_f32(O * I), *again = zeros_f32(O * I);
     dpo_matmul *matmul;
 
-    ASSERT_OK(dpo_matmul_create("test", I, O, N, &matmul));
+    matmul = open_f32(I, O, N);
     dpo_matmul_backward_weight(matmul, N, x, dy, first);
     for (int i = 0; i < 5; i++) {
         memset(again, 0, O * I * sizeof *again);

@@ -9,18 +9,20 @@ typedef struct {
     dpo_token_logps *logps;
     float *h, *weight, *coefficient, *logp, *dh, *dweight;
     int32_t *target;
+    uint16_t *rounded_weight; /* NULL unless products take bf16 */
     dpo_logit_statistics *statistics;
     double *wide_h, *wide_weight, *wide_coefficient, *wide_logp;
 } scene;
 
 enum { ALL = 1 << 30 }; /* a budget that keeps everything */
 
-static scene open_scene(int64_t n_rows, int64_t d_model, int64_t n_vocab, int64_t budget_bytes)
+static scene open_scene_of(dpo_element compute, int64_t n_rows, int64_t d_model, int64_t n_vocab,
+                           int64_t budget_bytes)
 {
     scene s = {.n_rows = n_rows, .d_model = d_model, .n_vocab = n_vocab};
 
-    ASSERT_OK(
-        dpo_token_logps_create(d_model, (dpo_range){0, n_vocab}, n_rows, budget_bytes, &s.logps));
+    ASSERT_OK(dpo_token_logps_create(d_model, (dpo_range){0, n_vocab}, n_rows, budget_bytes,
+                                     compute, &s.logps));
     s.h = random_f32(n_rows * d_model, 1, 1.0);
     s.weight = random_f32(n_vocab * d_model, 2, 1.0);
     s.coefficient = random_f32(n_rows, 3, 1.0);
@@ -50,12 +52,22 @@ static void close_scene(scene *s)
         dpo_free(arrays[i]);
 }
 
+static scene open_scene(int64_t n_rows, int64_t d_model, int64_t n_vocab, int64_t budget_bytes)
+{
+    return open_scene_of(DPO_F32, n_rows, d_model, n_vocab, budget_bytes);
+}
+
+static dpo_weight weight_of(const scene *s)
+{
+    return (dpo_weight){.f32 = s->weight, .bf16 = s->rounded_weight};
+}
+
 static void run_scene(scene *s)
 {
-    dpo_token_logps_statistics(s->logps, s->n_rows, s->h, s->weight, s->target, s->statistics);
+    dpo_token_logps_statistics(s->logps, s->n_rows, s->h, weight_of(s), s->target, s->statistics);
     dpo_token_logps_finish(s->logps, s->n_rows, s->statistics, s->logp);
-    dpo_token_logps_backward(s->logps, s->n_rows, s->h, s->weight, s->target, s->coefficient, s->dh,
-                             s->dweight);
+    dpo_token_logps_backward(s->logps, s->n_rows, s->h, weight_of(s), s->target, s->coefficient,
+                             s->dh, s->dweight);
 }
 
 static double naive_row(const scene *s, int64_t r)
@@ -168,8 +180,9 @@ static void parts_of_the_vocabulary_make_the_whole(void **state)
 
     run_scene(&whole);
     for (int p = 0; p < 3; p++) {
-        ASSERT_OK(dpo_token_logps_create(D, parts[p], R, p * 20000, &logps[p]));
-        dpo_token_logps_statistics(logps[p], R, whole.h, whole.weight + parts[p].begin * D,
+        ASSERT_OK(dpo_token_logps_create(D, parts[p], R, p * 20000, DPO_F32, &logps[p]));
+        dpo_token_logps_statistics(logps[p], R, whole.h,
+                                   (dpo_weight){.f32 = whole.weight + parts[p].begin * D},
                                    whole.target, p == 0 ? whole.statistics : part);
         if (p > 0) dpo_logit_statistics_merge(R, part, whole.statistics);
     }
@@ -177,7 +190,8 @@ static void parts_of_the_vocabulary_make_the_whole(void **state)
         dpo_token_logps_finish(logps[p], R, whole.statistics, logp);
         for (int r = 0; r < R; r++)
             ASSERT_CLOSE((double)logp[r], (double)whole.logp[r], 2e-6);
-        dpo_token_logps_backward(logps[p], R, whole.h, whole.weight + parts[p].begin * D,
+        dpo_token_logps_backward(logps[p], R, whole.h,
+                                 (dpo_weight){.f32 = whole.weight + parts[p].begin * D},
                                  whole.target, whole.coefficient, dh, dweight + parts[p].begin * D);
         for (int i = 0; i < R * D; i++)
             sum[i] += (double)dh[i];
@@ -235,7 +249,7 @@ static void logits_are_the_products(void **state)
     for (int64_t r = 0; r < 9; r++)
         for (int64_t v = 0; v < 31; v++)
             want[r * 31 + v] = weighted_sum(12, s.wide_h + r * 12, s.wide_weight + v * 12);
-    ASSERT_NO_ALLOCATION(dpo_token_logps_logits(s.logps, 9, s.h, s.weight, logits));
+    ASSERT_NO_ALLOCATION(dpo_token_logps_logits(s.logps, 9, s.h, weight_of(&s), logits));
     ASSERT_SAME(9 * 31, logits, want, 1e-6);
     dpo_free(logits);
     close_scene(&s);
@@ -260,7 +274,8 @@ static void lack_of_memory_leaves_nothing(void **state)
 
     for (int i = 1; i <= 4; i++) {
         dpo_memory_fail_after(i);
-        assert_int_equal(dpo_token_logps_create(8, (dpo_range){0, 8}, 8, ALL, &logps), DPO_ENOMEM);
+        assert_int_equal(dpo_token_logps_create(8, (dpo_range){0, 8}, 8, ALL, DPO_F32, &logps),
+                         DPO_ENOMEM);
         assert_null(logps);
     }
     dpo_memory_fail_after(0);

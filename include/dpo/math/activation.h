@@ -11,28 +11,33 @@
 
 #include <stdint.h>
 
+#include "dpo/math/element.h"
+
 /**
  * y = silu(gate) * up.
  *
  * \local
+ * \param[in]  element   Type of both arrays.
  * \param[in]  n_tokens  N >= 0.
  * \param[in]  d_ff      F > 0.
- * \param[in]  gate_up   f32 [N, 2F].
- * \param[out] y         f32 [N, F]; does not overlap gate_up.
+ * \param[in]  gate_up   Elements [N, 2F].
+ * \param[out] y         Elements [N, F]; does not overlap gate_up.
  */
-void dpo_swiglu_forward(int64_t n_tokens, int64_t d_ff, const float *gate_up, float *y);
+void dpo_swiglu_forward(dpo_element element, int64_t n_tokens, int64_t d_ff, const void *gate_up,
+                        void *y);
 
 /**
  * dgate_up = dL/dgate_up.
  *
  * \local
+ * \param[in]  element   Type of all arrays.
  * \param[in]  n_tokens  N >= 0.
  * \param[in]  d_ff      F > 0.
- * \param[in]  gate_up   f32 [N, 2F], as forward.
- * \param[in]  dy        f32 [N, F]; does not overlap dgate_up.
- * \param[out] dgate_up  f32 [N, 2F]; may be gate_up itself.
+ * \param[in]  gate_up   Elements [N, 2F], as forward.
+ * \param[in]  dy        Elements [N, F]; does not overlap dgate_up.
+ * \param[out] dgate_up  Elements [N, 2F]; may be gate_up itself.
  */
-void dpo_swiglu_backward(int64_t n_tokens, int64_t d_ff, const float *gate_up, const float *dy,
-                         float *dgate_up);
+void dpo_swiglu_backward(dpo_element element, int64_t n_tokens, int64_t d_ff, const void *gate_up,
+                         const void *dy, void *dgate_up);
 
 #endif

@@ -25,4 +25,10 @@ static inline int64_t dpo_element_bytes(dpo_element element)
     return element == DPO_BF16 ? 2 : 4;
 }
 
+/** A weight matrix, as products read it. */
+typedef struct {
+    const float *f32;     /**< W, f32 [rows, columns] */
+    const uint16_t *bf16; /**< W rounded to bf16; only read where products take bf16 */
+} dpo_weight;
+
 #endif

@@ -9,6 +9,8 @@
 
 #include <stdint.h>
 
+#include "dpo/math/element.h"
+
 /**
  * y = exp(x), within 1 unit in the last place.
  *
@@ -38,5 +40,26 @@ void dpo_sigmoid_run(int64_t n, const float *x, float *y);
  * \param[out] y      f32 [n].
  */
 void dpo_fill_run(int64_t n, float value, float *y);
+
+/**
+ * bf16 y = f32 x, to nearest, ties to even, by all threads.
+ *
+ * \local
+ * \param[in]  n  >= 0.
+ * \param[in]  x  f32 [n].
+ * \param[out] y  bf16 [n]; overlaps no input.
+ */
+void dpo_narrow_run(int64_t n, const float *x, uint16_t *y);
+
+/**
+ * f32 y = x.
+ *
+ * \local
+ * \param[in]  element  Type of x.
+ * \param[in]  n        >= 0.
+ * \param[in]  x        Elements [n].
+ * \param[out] y        f32 [n]; does not overlap x.
+ */
+void dpo_widen_run(dpo_element element, int64_t n, const void *x, float *y);
 
 #endif

@@ -7,6 +7,8 @@
  * What computes: library, instruction set, threads. For start-up lines, manifests and digests.
  */
 
+#include <stdbool.h>
+
 #include "dpo/base/status.h"
 
 /** Version of the oneDNN library that runs, such as "2.6.3"; valid for ever. \local */
@@ -26,6 +28,19 @@ const char *dpo_engine_kernels(void);
  * \errors{DPO_EUSAGE if the CPU or this build does not have it}
  */
 DPO_MUST_CHECK dpo_status dpo_engine_use_kernels(const char *level);
+
+/**
+ * Whether products of bf16 operands are worth while here: the CPU has instructions for them and oneDNN uses
+ * them. Call it first from outside of parallel regions.
+ *
+ * \local
+ * \param[out] reason  Why not, for messages; NULL if they are. Valid for ever. May be NULL.
+ */
+bool dpo_engine_has_bf16(const char **reason);
+
+/** Whether products of bf16 operands can be computed at all, fast or not. Call it first from outside of
+ * parallel regions. \local */
+bool dpo_engine_multiplies_bf16(void);
 
 /** OpenMP threads of this rank, > 0. \local */
 int dpo_engine_n_threads(void);

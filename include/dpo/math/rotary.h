@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #include "dpo/base/status.h"
+#include "dpo/math/element.h"
 
 /** How frequencies are changed for contexts longer than those of the pretraining. */
 typedef enum {
@@ -33,6 +34,7 @@ typedef struct {
     double low_freq_factor;        /**< llama3 */
     double high_freq_factor;       /**< llama3, > low_freq_factor */
     double original_max_positions; /**< llama3: context of the pretraining, in tokens */
+    dpo_element elements;          /**< type of the rows that are turned */
 } dpo_rotary_options;
 
 /** A table of cosines and sines. */
@@ -62,10 +64,10 @@ void dpo_rotary_destroy(dpo_rotary **rotary);
  * \param[in]     position   [N], each in [0, max_positions).
  * \param[in]     n_heads    Heads to turn, n_heads E <= row_width.
  * \param[in]     row_width  Elements from one row to the next.
- * \param[in,out] rows       f32 [N, row_width].
+ * \param[in,out] rows       Elements [N, row_width].
  */
 void dpo_rotary_forward(const dpo_rotary *rotary, int64_t n_tokens, const int32_t *position,
-                        int64_t n_heads, int64_t row_width, float *rows);
+                        int64_t n_heads, int64_t row_width, void *rows);
 
 /**
  * Turns gradients back (the transpose of forward), in place; parameters as forward.
@@ -76,9 +78,9 @@ void dpo_rotary_forward(const dpo_rotary *rotary, int64_t n_tokens, const int32_
  * \param[in]     position   [N].
  * \param[in]     n_heads    Heads to turn.
  * \param[in]     row_width  Elements from one row to the next.
- * \param[in,out] drows      f32 [N, row_width].
+ * \param[in,out] drows      Elements [N, row_width].
  */
 void dpo_rotary_backward(const dpo_rotary *rotary, int64_t n_tokens, const int32_t *position,
-                         int64_t n_heads, int64_t row_width, float *drows);
+                         int64_t n_heads, int64_t row_width, void *drows);
 
 #endif

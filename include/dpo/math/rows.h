@@ -13,31 +13,35 @@
 #include <stdint.h>
 
 #include "dpo/base/range.h"
+#include "dpo/math/element.h"
 
 /**
  * y[r] = x[row[r]].
  *
  * \local
- * \param[in]  n_rows  R >= 0.
- * \param[in]  width   D > 0.
- * \param[in]  row     [R] indices into x.
- * \param[in]  x       f32 [> any index, D].
- * \param[out] y       f32 [R, D]; does not overlap x.
+ * \param[in]  element  Type of both matrices.
+ * \param[in]  n_rows   R >= 0.
+ * \param[in]  width    D > 0.
+ * \param[in]  row      [R] indices into x.
+ * \param[in]  x        Elements [> any index, D].
+ * \param[out] y        Elements [R, D]; does not overlap x.
  */
-void dpo_rows_gather(int64_t n_rows, int64_t width, const int64_t *row, const float *x, float *y);
+void dpo_rows_gather(dpo_element element, int64_t n_rows, int64_t width, const int64_t *row,
+                     const void *x, void *y);
 
 /**
  * dx[row[r] - own.begin] += dy[r] for the rows in own; the others are left out.
  *
  * \local
- * \param[in]     n_rows  R >= 0.
- * \param[in]     width   D > 0.
- * \param[in]     row     [R] indices into the whole matrix.
- * \param[in]     own     The rows of the whole matrix that dx holds.
- * \param[in]     dy      f32 [R, D]; does not overlap dx.
- * \param[in,out] dx      f32 [length of own, D].
+ * \param[in]     element  Type of both matrices.
+ * \param[in]     n_rows   R >= 0.
+ * \param[in]     width    D > 0.
+ * \param[in]     row      [R] indices into the whole matrix.
+ * \param[in]     own      The rows of the whole matrix that dx holds.
+ * \param[in]     dy       Elements [R, D]; does not overlap dx.
+ * \param[in,out] dx       Elements [length of own, D].
  */
-void dpo_rows_scatter_add(int64_t n_rows, int64_t width, const int64_t *row, dpo_range own,
-                          const float *dy, float *dx);
+void dpo_rows_scatter_add(dpo_element element, int64_t n_rows, int64_t width, const int64_t *row,
+                          dpo_range own, const void *dy, void *dx);
 
 #endif

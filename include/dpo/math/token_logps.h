@@ -14,6 +14,8 @@
  * as the budget has room, the logits; the backward pass recomputes the others. Sums are in a
  * fixed order, and whether a row's logits were kept does not change the result.
  *
+ * Logits and sums are f32; a plan that computes in bf16 rounds the operands of products.
+ *
  * A plan holds scratch memory: one run at a time, from outside of parallel regions.
  */
 
@@ -21,6 +23,7 @@
 
 #include "dpo/base/range.h"
 #include "dpo/base/status.h"
+#include "dpo/math/element.h"
 
 /** A plan for one vocabulary. */
 typedef struct dpo_token_logps dpo_token_logps;
@@ -41,15 +44,17 @@ typedef struct {
  * \param[in]  max_rows      Largest R of a run, > 0.
  * \param[in]  budget_bytes  Memory for kept logits, >= 0; max_rows * V * 4 keeps all; a few MB for chunks
  *                           come on top.
+ * \param[in]  compute       Type of the operands of products; DPO_BF16 where dpo_engine_has_bf16().
  * \param[out] logps         Owned by the caller, for dpo_token_logps_destroy(); NULL on error.
  * \errors{DPO_ENOMEM; DPO_EINTERNAL if oneDNN refuses the shape}
  */
 DPO_MUST_CHECK dpo_status dpo_token_logps_create(int64_t d_model, dpo_range vocabulary_local,
                                                  int64_t max_rows, int64_t budget_bytes,
-                                                 dpo_token_logps **logps);
+                                                 dpo_element compute, dpo_token_logps **logps);
 
 /** Memory of a plan without its kept logits, bytes. \local */
-int64_t dpo_token_logps_plan_bytes(dpo_range vocabulary_local, int64_t max_rows);
+int64_t dpo_token_logps_plan_bytes(int64_t d_model, dpo_range vocabulary_local, int64_t max_rows,
+                                   dpo_element compute);
 
 /** Frees a plan and clears the handle; NULL is left alone. \local */
 void dpo_token_logps_destroy(dpo_token_logps **logps);
@@ -61,12 +66,12 @@ void dpo_token_logps_destroy(dpo_token_logps **logps);
  * \param[in]  logps       The plan; keeps logits that the next backward needs.
  * \param[in]  n_rows      R in [0, max_rows].
  * \param[in]  h           f32 [R, D], rows gathered.
- * \param[in]  weight      W, f32 [length of vocabulary_local, D].
+ * \param[in]  weight      W [length of vocabulary_local, D].
  * \param[in]  target      [R], any token ids.
  * \param[out] statistics  [R].
  */
 void dpo_token_logps_statistics(dpo_token_logps *logps, int64_t n_rows, const float *h,
-                                const float *weight, const int32_t *target,
+                                dpo_weight weight, const int32_t *target,
                                 dpo_logit_statistics *statistics);
 
 /**
@@ -107,7 +112,7 @@ void dpo_token_logps_finish(dpo_token_logps *logps, int64_t n_rows,
  * \param[in,out] dweight      f32 [length of vocabulary_local, D].
  */
 void dpo_token_logps_backward(dpo_token_logps *logps, int64_t n_rows, const float *h,
-                              const float *weight, const int32_t *target, const float *coefficient,
+                              dpo_weight weight, const int32_t *target, const float *coefficient,
                               float *dh, float *dweight);
 
 /**
@@ -118,10 +123,10 @@ void dpo_token_logps_backward(dpo_token_logps *logps, int64_t n_rows, const floa
  * \param[in]  logps   The plan.
  * \param[in]  n_rows  R in [0, max_rows].
  * \param[in]  h       f32 [R, D].
- * \param[in]  weight  W, f32 [V, D].
+ * \param[in]  weight  W [V, D].
  * \param[out] logits  f32 [R, V].
  */
 void dpo_token_logps_logits(dpo_token_logps *logps, int64_t n_rows, const float *h,
-                            const float *weight, float *logits);
+                            dpo_weight weight, float *logits);
 
 #endif

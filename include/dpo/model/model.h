@@ -7,7 +7,8 @@
  * A language model: weights, gradients, forward and backward pass, Hugging Face folders in and out.
  *
  * Everything a pass needs is allocated by dpo_model_create(); forward and backward cannot fail.
- * Policy and reference, trainable or not, go through the same code and give the same bits.
+ * Policy and reference, trainable or not, go through the same code and give the same bits. Weights,
+ * gradients, residual stream, statistics and sums are f32, whatever the limits say of the rest.
  *
  * The tensor-parallel ranks of the grid share one model (partition.h): each has its own flat vector of
  * weights (parameters.h), and a pass is one of all of them on the same batch, with the same result.
@@ -23,6 +24,7 @@
 #include "dpo/base/status.h"
 #include "dpo/comm/grid.h"
 #include "dpo/comm/transport.h"
+#include "dpo/math/element.h"
 #include "dpo/model/batch.h"
 #include "dpo/model/config.h"
 #include "dpo/model/parameters.h"
@@ -50,13 +52,18 @@ typedef struct {
                            up to
                                 4 R V; not used unless trainable */
     bool trainable;   /**< has gradients and keeps activations; false: forward only */
-    dpo_recompute recompute;      /**< not used unless trainable */
+    dpo_recompute recompute; /**< not used unless trainable */
+    dpo_element compute;     /**< operands of linear layers and vocabulary: DPO_BF16 where
+                                     dpo_engine_multiplies_bf16() */
+    dpo_element activations; /**< queries, keys, values, heads and the MLP's columns in memory; the
+                                     residual stream is f32 */
     dpo_transport_kind transport; /**< between tensor-parallel ranks */
 } dpo_model_limits;
 
 /** Memory of a model on this rank, bytes. */
 typedef struct {
     int64_t weights;     /**< all parameters, f32 */
+    int64_t rounded;     /**< the same, bf16, for products that take them; or 0 */
     int64_t gradients;   /**< as many, or 0 */
     int64_t activations; /**< kept from forward to backward; of one layer if not trainable */
     int64_t scratch;     /**< buffers of one layer's pass */
@@ -113,8 +120,8 @@ const dpo_model_limits *dpo_model_limits_of(const dpo_model *model);
 /** The model's parameter table; borrowed. \local */
 const dpo_parameters *dpo_model_parameters(const dpo_model *model);
 
-/** Parameters as one vector, f32 [n_elements] (parameters.h); borrowed, may be written between
- * passes. \local */
+/** Parameters as one vector, f32 [n_elements] (parameters.h); borrowed, may be written until the next
+ * pass: call this again to write behind it. \local */
 float *dpo_model_weights(dpo_model *model);
 
 /** Gradients in the same order, f32 [n_elements]; NULL if not trainable; borrowed. \local */

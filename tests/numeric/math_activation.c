@@ -71,10 +71,32 @@ static void extreme_gates_stay_finite(void **state)
     ASSERT_CLOSE((double)d[3], 1, 0);
 }
 
+/* Longer than a piece, with a ragged end. */
+static void bf16_rounds_results_only(void **state)
+{
+    (void)state;
+    enum { LONG = 1100, ROWS = 2, GATES = ROWS * 2 * LONG, YS = ROWS * LONG };
+    float *gate_up = random_f32(GATES, 1, 3.0), *dy = random_f32(YS, 2, 1.0);
+    float *y = zeros_f32(YS), *dgate_up = zeros_f32(GATES);
+    uint16_t *stored = share_bf16(GATES, gate_up), *dstored = share_bf16(YS, dy), *result;
+
+    ASSERT_OK(DPO_NEW(result, YS));
+    dpo_swiglu_forward(DPO_F32, ROWS, LONG, gate_up, y);
+    ASSERT_NO_ALLOCATION(dpo_swiglu_forward(DPO_BF16, ROWS, LONG, stored, result));
+    assert_rounded(YS, result, y);
+    dpo_swiglu_backward(DPO_F32, ROWS, LONG, gate_up, dy, dgate_up);
+    ASSERT_NO_ALLOCATION(dpo_swiglu_backward(DPO_BF16, ROWS, LONG, stored, dstored, stored));
+    assert_rounded(GATES, stored, dgate_up);
+    void *arrays[] = {gate_up, dy, y, dgate_up, stored, dstored, result};
+    for (int a = 0; a < 7; a++)
+        dpo_free(arrays[a]);
+}
+
 static const struct CMUnitTest tests[] = {
     UNIT_TEST(forward_is_the_definition_and_backward_its_slope),
     UNIT_TEST(gradient_may_replace_the_input),
     UNIT_TEST(extreme_gates_stay_finite),
+    UNIT_TEST(bf16_rounds_results_only),
 };
 
 MATH_TEST_MAIN(tests)

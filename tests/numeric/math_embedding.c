@@ -95,11 +95,39 @@ static void rows_are_gathered_and_added_back(void **state)
         dpo_free(arrays[a]);
 }
 
+/* Every sum is rounded, in the order of the list. */
+static void rows_in_bf16_are_gathered_and_added_back(void **state)
+{
+    (void)state;
+    enum { R = 5, WIDE = 1100, ROWS = 4 };
+    static const int64_t row[R] = {3, 3, 0, 1, 3};
+    float *x = random_f32(ROWS * WIDE, 1, 1.0), *dx = random_f32(ROWS * WIDE, 2, 1.0);
+    uint16_t *stored = share_bf16(ROWS * WIDE, x), *sums = share_bf16(ROWS * WIDE, dx), *y;
+
+    ASSERT_OK(DPO_NEW(y, R * WIDE));
+    ASSERT_NO_ALLOCATION(dpo_rows_gather(DPO_BF16, R, WIDE, row, stored, y));
+    for (int r = 0; r < R; r++)
+        ASSERT_SAME_BITS(WIDE, y + r * WIDE, stored + row[r] * WIDE);
+    ASSERT_NO_ALLOCATION(
+        dpo_rows_scatter_add(DPO_BF16, R, WIDE, row, (dpo_range){0, ROWS}, y, sums));
+    for (int r = 0; r < R; r++)
+        for (int d = 0; d < WIDE; d++) {
+            float *sum = &dx[row[r] * WIDE + d];
+
+            *sum = dpo_f32_from_bf16(dpo_bf16_from_f32(*sum + x[row[r] * WIDE + d]));
+        }
+    assert_rounded(ROWS * WIDE, sums, dx);
+    void *arrays[] = {x, dx, stored, sums, y};
+    for (int a = 0; a < 5; a++)
+        dpo_free(arrays[a]);
+}
+
 static const struct CMUnitTest tests[] = {
     UNIT_TEST(forward_takes_rows),
     UNIT_TEST(backward_adds_rows_in_the_order_of_tokens),
     UNIT_TEST(parts_of_the_vocabulary_make_the_whole),
     UNIT_TEST(rows_are_gathered_and_added_back),
+    UNIT_TEST(rows_in_bf16_are_gathered_and_added_back),
 };
 
 MATH_TEST_MAIN(tests)

@@ -155,12 +155,119 @@ static void repeated_runs_give_the_same_bits(void **state)
         dpo_free(arrays[a]);
 }
 
+/* An array as it is stored and as f32, the same numbers. */
+typedef struct {
+    dpo_element element;
+    int64_t n;
+    float *f32;
+    uint16_t *bf16; /* NULL if stored as f32 */
+} array;
+
+static array make_array(dpo_element element, bool is_rounded, int64_t n, uint32_t seed)
+{
+    array a = {element, n, random_f32(n, seed, 1.0), NULL};
+
+    if (element == DPO_BF16 || is_rounded) a.bf16 = share_bf16(n, a.f32);
+    return a;
+}
+
+static void *stored(const array *a)
+{
+    return a->element == DPO_BF16 ? (void *)a->bf16 : a->f32;
+}
+
+/* Rounding to bf16 moves a number by 2^-8 of it at most. */
+static void check_result(const array *a, const double *want)
+{
+    if (a->element == DPO_BF16) dpo_f32_from_bf16_many(a->n, a->bf16, a->f32);
+    ASSERT_SAME(a->n, a->f32, want, a->element == DPO_BF16 ? 1.0 / 256 + 4e-6 : 4e-6);
+}
+
+static void free_array(array *a)
+{
+    dpo_free(a->f32);
+    dpo_free(a->bf16);
+}
+
+/* Operands are exactly representable, so that what is left is the rounding of results. */
+static void compare_elements(const dpo_matmul_shape *shape)
+{
+    int64_t N = shape->max_tokens, I = shape->d_in, O = shape->d_out;
+    bool rounds = shape->compute == DPO_BF16;
+    array x = make_array(shape->x, rounds, N * I, 1), y = make_array(shape->y, false, N * O, 2);
+    array dy = make_array(shape->y, rounds, N * O, 3), dx = make_array(shape->x, false, N * I, 4);
+    array weight = make_array(DPO_F32, rounds, O * I, 5);
+    float *dweight = zeros_f32(O * I), *staging = zeros_f32(dpo_matmul_staging_bytes(shape));
+    double *want = zeros_f64(N * O), *dwant = zeros_f64(N * I), *dwanted = zeros_f64(O * I);
+    dpo_matmul *matmul;
+
+    ASSERT_OK(dpo_matmul_create(shape, staging, &matmul));
+    naive(N, O, I, (operand){x.f32, I, 1}, (operand){weight.f32, I, 1}, want);
+    naive(N, I, O, (operand){dy.f32, O, 1}, (operand){weight.f32, 1, I}, dwant);
+    naive(O, I, N, (operand){dy.f32, 1, O}, (operand){x.f32, 1, I}, dwanted);
+    const dpo_weight both = {weight.f32, weight.bf16};
+
+    ASSERT_NO_ALLOCATION(dpo_matmul_forward(matmul, N, stored(&x), both, DPO_ASSIGN, stored(&y)));
+    check_result(&y, want);
+    ASSERT_NO_ALLOCATION(
+        dpo_matmul_backward_data(matmul, N, stored(&dy), both, DPO_ASSIGN, stored(&dx)));
+    check_result(&dx, dwant);
+    ASSERT_NO_ALLOCATION(dpo_matmul_backward_weight(matmul, N, stored(&x), stored(&dy), dweight));
+    ASSERT_SAME(O * I, dweight, dwanted, 4e-6);
+    dpo_matmul_destroy(&matmul);
+    array *arrays[] = {&x, &y, &dy, &dx, &weight};
+    for (int a = 0; a < 5; a++)
+        free_array(arrays[a]);
+    void *others[] = {dweight, staging, want, dwant, dwanted};
+    for (int a = 0; a < 5; a++)
+        dpo_free(others[a]);
+}
+
+/* One strip, and several with a ragged end. */
+static void compare_all_elements(dpo_element compute)
+{
+    const dpo_element elements[] = {DPO_F32, DPO_BF16};
+
+    for (int x = 0; x < 2; x++)
+        for (int y = 0; y < 2; y++) {
+            dpo_matmul_shape shape = {.name = "test",
+                                      .d_in = 24,
+                                      .d_out = 40,
+                                      .max_tokens = 2100,
+                                      .x = elements[x],
+                                      .y = elements[y],
+                                      .compute = compute};
+
+            compare_elements(&shape);
+            shape.max_tokens = 70;
+            compare_elements(&shape);
+        }
+}
+
+static void rows_stored_in_bf16_are_widened_and_rounded(void **state)
+{
+    (void)state;
+    compare_all_elements(DPO_F32);
+}
+
+static void products_of_bf16_operands_are_summed_in_f32(void **state)
+{
+    (void)state;
+    const char *reason;
+
+    assert_true(dpo_engine_has_bf16(&reason) == (reason == NULL));
+    if (!dpo_engine_multiplies_bf16()) skip();
+    compare_all_elements(DPO_BF16);
+}
+
 static const struct CMUnitTest tests[] = {
     UNIT_TEST(products_are_the_definitions),
     UNIT_TEST(adding_keeps_what_was_there),
     UNIT_TEST(fewer_tokens_than_planned_are_the_first_rows),
     UNIT_TEST(no_tokens_leave_gradients_alone),
     UNIT_TEST(repeated_runs_give_the_same_bits),
+    UNIT_TEST(rows_stored_in_bf16_are_widened_and_rounded),
+    UNIT_TEST(products_of_bf16_operands_are_summed_in_f32),
 };
 
 int main(void)

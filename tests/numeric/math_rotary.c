@@ -135,6 +135,30 @@ static void lack_of_memory_leaves_nothing(void **state)
     dpo_memory_fail_after(0);
 }
 
+static void bf16_rounds_results_only(void **state)
+{
+    (void)state;
+    dpo_rotary_options options = plain_options();
+    float *rows = random_f32(N * WIDTH, 1, 1.0);
+    uint16_t *stored = share_bf16(N * WIDTH, rows);
+    dpo_rotary *exact, *rounding;
+
+    ASSERT_OK(dpo_rotary_create(&options, &exact));
+    options.elements = DPO_BF16;
+    ASSERT_OK(dpo_rotary_create(&options, &rounding));
+    dpo_rotary_forward(exact, N, position, N_HEADS, WIDTH, rows);
+    ASSERT_NO_ALLOCATION(dpo_rotary_forward(rounding, N, position, N_HEADS, WIDTH, stored));
+    assert_rounded(N * WIDTH, stored, rows);
+    dpo_f32_from_bf16_many(N * WIDTH, stored, rows);
+    dpo_rotary_backward(exact, N, position, N_HEADS, WIDTH, rows);
+    dpo_rotary_backward(rounding, N, position, N_HEADS, WIDTH, stored);
+    assert_rounded(N * WIDTH, stored, rows);
+    dpo_rotary_destroy(&exact);
+    dpo_rotary_destroy(&rounding);
+    dpo_free(rows);
+    dpo_free(stored);
+}
+
 static const struct CMUnitTest tests[] = {
     UNIT_TEST(forward_is_the_definition_and_leaves_other_heads),
     UNIT_TEST(linear_scaling_divides_all_frequencies),
@@ -142,6 +166,7 @@ static const struct CMUnitTest tests[] = {
     UNIT_TEST(backward_is_the_transpose_and_the_inverse),
     UNIT_TEST(positions_continue_from_the_parent),
     UNIT_TEST(lack_of_memory_leaves_nothing),
+    UNIT_TEST(bf16_rounds_results_only),
 };
 
 MATH_TEST_MAIN(tests)

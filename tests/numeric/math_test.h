@@ -9,6 +9,7 @@
  * length of the sums.
  */
 
+#include "dpo/base/float16.h"
 #include "dpo/base/random.h"
 #include "dpo/math/engine.h"
 #include "unit_test.h"
@@ -54,6 +55,24 @@ static inline double *widen(int64_t n, const float *x)
     for (int64_t i = 0; i < n; i++)
         y[i] = (double)x[i];
     return y;
+}
+
+/* x as bf16; x itself is rounded too, so that both are the same numbers. */
+static inline uint16_t *share_bf16(int64_t n, float *x)
+{
+    uint16_t *y;
+
+    ASSERT_OK(DPO_NEW(y, n));
+    dpo_bf16_from_f32_many(n, x, y);
+    dpo_f32_from_bf16_many(n, y, x);
+    return y;
+}
+
+/* What is stored in bf16 is what f32 has, rounded, to the bit. */
+static inline void assert_rounded(int64_t n, const uint16_t *got, const float *want)
+{
+    for (int64_t i = 0; i < n; i++)
+        assert_int_equal(got[i], dpo_bf16_from_f32(want[i]));
 }
 
 /* Largest difference, relative to the largest wanted element. */

@@ -281,6 +281,34 @@ static void lack_of_memory_leaves_nothing(void **state)
     dpo_memory_fail_after(0);
 }
 
+/* h and W are representable in bf16, dz is not: each number moves by 2^-8 of it at most. */
+static void products_of_bf16_operands_are_near_those_of_f32(void **state)
+{
+    (void)state;
+    if (!dpo_engine_multiplies_bf16()) skip();
+    for (int i = 0; i < 2; i++) {
+        scene exact = open_scene(40, 24, 60, i * ALL);
+        scene rounding = open_scene_of(DPO_BF16, 40, 24, 60, i * ALL);
+        uint16_t *h = share_bf16(40 * 24, exact.h);
+
+        dpo_f32_from_bf16_many(40 * 24, h, rounding.h);
+        rounding.rounded_weight = share_bf16(60 * 24, exact.weight);
+        run_scene(&exact);
+        ASSERT_NO_ALLOCATION(run_scene(&rounding));
+        double *logp = widen(40, exact.logp), *dh = widen(40 * 24, exact.dh);
+        double *dweight = widen(60 * 24, exact.dweight);
+
+        ASSERT_SAME(40, rounding.logp, logp, 2e-6);
+        ASSERT_SAME(40 * 24, rounding.dh, dh, 1.0 / 256);
+        ASSERT_SAME(60 * 24, rounding.dweight, dweight, 1.0 / 256);
+        void *arrays[] = {h, rounding.rounded_weight, logp, dh, dweight};
+        for (int a = 0; a < 5; a++)
+            dpo_free(arrays[a]);
+        close_scene(&exact);
+        close_scene(&rounding);
+    }
+}
+
 static const struct CMUnitTest tests[] = {
     UNIT_TEST(forward_is_the_definition_and_backward_its_slope),
     UNIT_TEST(blocks_do_not_show),
@@ -291,6 +319,7 @@ static const struct CMUnitTest tests[] = {
     UNIT_TEST(logits_are_the_products),
     UNIT_TEST(no_rows_are_no_work),
     UNIT_TEST(lack_of_memory_leaves_nothing),
+    UNIT_TEST(products_of_bf16_operands_are_near_those_of_f32),
 };
 
 MATH_TEST_MAIN(tests)

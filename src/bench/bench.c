@@ -141,7 +141,7 @@ static dpo_status run(dpo_bench *bench)
     const double budget_s = 0.5;
 
     DPO_TRY(dpo_agree(bench->grid, begin(bench)));
-    DPO_TRY(dpo_machine_matmul(bench->grid, budget_s, &bench->peak[DPO_BOUND_MATMUL]));
+    DPO_TRY(dpo_machine_matmul(bench->grid, DPO_F32, budget_s, &bench->peak[DPO_BOUND_MATMUL]));
     DPO_TRY(dpo_machine_memory(bench->grid, budget_s, &bench->peak[DPO_BOUND_MEMORY]));
     DPO_TRY(bench->options->name != NULL ? run_one(bench) : run_all(bench));
     if (bench->options->folder == NULL) return DPO_OK;

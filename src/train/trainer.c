@@ -361,7 +361,7 @@ static dpo_status measure_peak(const trainer *t, double *flops_per_s)
 
     *flops_per_s = 0.0;
     if (!t->run->log.mfu) return DPO_OK;
-    DPO_TRY(dpo_machine_matmul(t->grid, budget_s, flops_per_s));
+    DPO_TRY(dpo_machine_matmul(t->grid, DPO_F32, budget_s, flops_per_s));
     dpo_log_info("matmul peak, measured: %.1f GFLOP/s (f32, all ranks); mfu is what a step has to "
                  "compute over what that could do in its time",
                  *flops_per_s / 1e9);

@@ -11,16 +11,19 @@
  */
 
 #include "dpo/base/status.h"
+#include "dpo/math/element.h"
 
 /**
- * The fastest of several square-ish f32 matrix products, through the code that the linear layers use.
+ * The fastest of several square-ish matrix products with f32 sums, through the code that the linear layers use.
  *
  * \local
+ * \param[in]  compute      Type of the operands; DPO_BF16 where dpo_engine_has_bf16().
  * \param[in]  budget_s     About how long it may take, > 0; each product runs twice at least.
  * \param[out] flops_per_s  > 0.
  * \errors{DPO_ENOMEM}
  */
-DPO_MUST_CHECK dpo_status dpo_peak_matmul(double budget_s, double *flops_per_s);
+DPO_MUST_CHECK dpo_status dpo_peak_matmul(dpo_element compute, double budget_s,
+                                          double *flops_per_s);
 
 /**
  * The fastest of several passes a[i] = b[i] + 3 c[i] over arrays that no cache holds (McCalpin's triad; 12

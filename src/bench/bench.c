@@ -10,6 +10,7 @@
 #include "dpo/base/memory.h"
 #include "dpo/base/nearest.h"
 #include "dpo/base/version.h"
+#include "dpo/comm/collective.h"
 #include "dpo/math/engine.h"
 #include "dpo/store/publish.h"
 #include "dpo/train/machine.h"
@@ -99,6 +100,7 @@ static dpo_status describe(dpo_bench *bench, dpo_json *root)
     DPO_TRY(dpo_json_put_text(root, "onednn", dpo_engine_library()));
     DPO_TRY(dpo_json_put_text(root, "cpu", dpo_engine_cpu()));
     DPO_TRY(dpo_json_put_text(root, "kernels", dpo_engine_kernels()));
+    if (bench->no_bf16 != NULL) DPO_TRY(dpo_json_put_text(root, "no_bf16", bench->no_bf16));
     DPO_TRY(dpo_json_put_int(root, "nodes", dpo_grid_nodes(bench->grid)));
     DPO_TRY(dpo_json_put_int(root, "ranks", dpo_grid_size(bench->grid, DPO_WORLD)));
     DPO_TRY(dpo_json_put_int(root, "threads_per_rank", dpo_engine_n_threads()));
@@ -136,13 +138,32 @@ static dpo_status begin(dpo_bench *bench)
     return dpo_json_new_array(&bench->rows);
 }
 
-static dpo_status run(dpo_bench *bench)
+/* Nodes may differ: products of bf16 are measured if all ranks have them. */
+static void find_bf16(dpo_bench *bench)
+{
+    double n_without = dpo_engine_has_bf16(&bench->no_bf16) ? 0.0 : 1.0;
+
+    dpo_sum_f64(bench->grid, DPO_WORLD, 1, &n_without);
+    if (n_without > 0.0 && bench->no_bf16 == NULL) bench->no_bf16 = "not all nodes have them";
+}
+
+static dpo_status measure_peaks(dpo_bench *bench)
 {
     const double budget_s = 0.5;
 
+    for (int compute = DPO_F32; compute <= DPO_BF16; compute++)
+        if (dpo_bench_computes(bench, (dpo_element)compute))
+            DPO_TRY(dpo_machine_matmul(bench->grid, (dpo_element)compute, budget_s,
+                                       &bench->peak[dpo_bench_matmul_bound((dpo_element)compute)]));
+    return dpo_machine_memory(bench->grid, budget_s, &bench->peak[DPO_BOUND_MEMORY]);
+}
+
+static dpo_status run(dpo_bench *bench)
+{
     DPO_TRY(dpo_agree(bench->grid, begin(bench)));
-    DPO_TRY(dpo_machine_matmul(bench->grid, DPO_F32, budget_s, &bench->peak[DPO_BOUND_MATMUL]));
-    DPO_TRY(dpo_machine_memory(bench->grid, budget_s, &bench->peak[DPO_BOUND_MEMORY]));
+    find_bf16(bench);
+    if (bench->no_bf16 != NULL) dpo_log_info("bf16 products: left out, %s", bench->no_bf16);
+    DPO_TRY(measure_peaks(bench));
     DPO_TRY(bench->options->name != NULL ? run_one(bench) : run_all(bench));
     if (bench->options->folder == NULL) return DPO_OK;
     return dpo_agree(bench->grid, bench->rows != NULL ? write_file(bench) : DPO_OK);

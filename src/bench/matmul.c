@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The matrix products of the model's linear layers, in all three directions; and the peaks themselves. */
+/*
+ * The matrix products of the model's linear layers, in all three directions and with packed weights; and the peaks
+ * themselves. Products of bf16 have x, y and their gradients in bf16 too.
+ */
 #include "dpo/math/matmul.h"
 
 #include <stdio.h>
@@ -7,36 +10,43 @@
 #include "bench_private.h"
 #include "dpo/base/memory.h"
 
-/* Rows of the product with the vocabulary: as the program cuts them. */
+/* Rows of the product with the vocabulary, whose result is large. */
 enum { HEAD_ROWS = 512 };
 
-/* One layer: x [n, d_in], y [n, d_out], weight [d_out, d_in]. */
 typedef struct {
-    const char *name;
-    int64_t n, d_in, d_out;
-    dpo_matmul *matmul; /* owned, as all that follows */
-    float *x, *y, *weight;
+    dpo_bench_layer shape;
+    dpo_element compute;
+    dpo_matmul *matmul; /* owned, as all arrays */
+    void *x, *y;        /* elements of the type of compute */
+    float *weight;
+    uint16_t *weight_bf16;
+    float *staging;
 } layer;
+
+static dpo_weight weight_of(const layer *l)
+{
+    return (dpo_weight){.f32 = l->weight, .bf16 = l->weight_bf16};
+}
 
 static void forward(void *context)
 {
     layer *l = context;
 
-    dpo_matmul_forward(l->matmul, l->n, l->x, (dpo_weight){.f32 = l->weight}, DPO_ASSIGN, l->y);
+    dpo_matmul_forward(l->matmul, l->shape.n, l->x, weight_of(l), DPO_ASSIGN, l->y);
 }
 
 static void backward_data(void *context)
 {
     layer *l = context;
 
-    dpo_matmul_backward_data(l->matmul, l->n, l->y, (dpo_weight){.f32 = l->weight}, DPO_ASSIGN, l->x);
+    dpo_matmul_backward_data(l->matmul, l->shape.n, l->y, weight_of(l), DPO_ASSIGN, l->x);
 }
 
 static void backward_weight(void *context)
 {
     layer *l = context;
 
-    dpo_matmul_backward_weight(l->matmul, l->n, l->x, l->y, l->weight);
+    dpo_matmul_backward_weight(l->matmul, l->shape.n, l->x, l->y, l->weight);
 }
 
 static const struct {
@@ -50,21 +60,31 @@ enum { N_DIRECTIONS = sizeof directions / sizeof directions[0] };
 
 static dpo_status create(layer *l)
 {
-    const dpo_matmul_shape shape = {
-        .name = l->name, .d_in = l->d_in, .d_out = l->d_out, .max_tokens = l->n};
+    const dpo_bench_layer *s = &l->shape;
+    const dpo_matmul_shape shape = {.name = s->name,
+                                    .d_in = s->d_in,
+                                    .d_out = s->d_out,
+                                    .max_tokens = s->n,
+                                    .x = l->compute,
+                                    .y = l->compute,
+                                    .compute = l->compute};
 
-    DPO_TRY(dpo_matmul_create(&shape, NULL, &l->matmul));
-    DPO_TRY(dpo_bench_values(l->n * l->d_in, &l->x));
-    DPO_TRY(dpo_bench_values(l->n * l->d_out, &l->y));
-    return dpo_bench_values(l->d_in * l->d_out, &l->weight);
+    DPO_TRY(DPO_NEW(l->staging, dpo_matmul_staging_bytes(&shape) / (int64_t)sizeof *l->staging));
+    DPO_TRY(dpo_matmul_create(&shape, l->staging, &l->matmul));
+    DPO_TRY(dpo_bench_elements(l->compute, s->n * s->d_in, &l->x));
+    DPO_TRY(dpo_bench_elements(l->compute, s->n * s->d_out, &l->y));
+    DPO_TRY(dpo_bench_values(s->d_in * s->d_out, &l->weight));
+    return l->compute == DPO_BF16 ? dpo_bench_bits(s->d_in * s->d_out, &l->weight_bf16) : DPO_OK;
 }
 
 static void destroy(layer *l)
 {
+    dpo_matmul_destroy(&l->matmul);
+    dpo_free(l->staging);
+    dpo_free(l->weight_bf16);
     dpo_free(l->weight);
     dpo_free(l->y);
     dpo_free(l->x);
-    dpo_matmul_destroy(&l->matmul);
 }
 
 static dpo_status measure(dpo_bench *bench, layer *l)
@@ -74,50 +94,54 @@ static dpo_status measure(dpo_bench *bench, layer *l)
         dpo_bench_case row = {.group = "matmul",
                               .name = name,
                               .unit = "FLOP/s",
-                              .bound = DPO_BOUND_MATMUL,
-                              .amount = 2.0 * (double)l->n * (double)l->d_in * (double)l->d_out};
+                              .bound = dpo_bench_matmul_bound(l->compute),
+                              .amount = dpo_bench_layer_flops(&l->shape)};
 
-        (void)snprintf(name, sizeof name, "%s %s", l->name, directions[i].name);
+        (void)snprintf(name, sizeof name, "%s%s %s", dpo_bench_prefix(l->compute), l->shape.name,
+                       directions[i].name);
         DPO_TRY(dpo_bench_measure(bench, &row, directions[i].run, l));
     }
     return DPO_OK;
 }
 
-static dpo_status put_peak(dpo_bench *bench, dpo_bound bound, const char *group, const char *name,
-                           const char *unit)
+static dpo_status bench_layer(dpo_bench *bench, const dpo_bench_layer *shape, dpo_element compute)
 {
-    double n_ranks = (double)dpo_grid_size(bench->grid, DPO_WORLD);
-    const dpo_bench_case row = {
-        .group = group, .name = name, .unit = unit, .amount = bench->peak[bound] / n_ranks};
+    layer l = {.shape = *shape, .compute = compute};
+    dpo_status status = dpo_agree(bench->grid, create(&l));
 
-    return dpo_bench_put(bench, &row, 1.0);
+    if (status == DPO_OK) status = measure(bench, &l);
+    destroy(&l);
+    return status;
+}
+
+static dpo_status bench_layers(dpo_bench *bench, dpo_element compute)
+{
+    const dpo_model_config *c = bench->options->config;
+    int64_t n = bench->options->n_tokens;
+    int64_t d_heads = c->n_heads * c->head_dim;
+    const dpo_bench_layer layers[] = {
+        {"qkv", n, c->d_model, d_heads + 2 * c->n_kv_heads * c->head_dim},
+        {"o", n, d_heads, c->d_model},
+        {"gate_up", n, c->d_model, 2 * c->d_ff},
+        {"down", n, c->d_ff, c->d_model},
+        {"head", n < HEAD_ROWS ? n : HEAD_ROWS, c->d_model, c->n_vocab}};
+
+    DPO_TRY(dpo_bench_put_peak(bench, dpo_bench_matmul_bound(compute), "matmul",
+                               compute == DPO_BF16 ? "bf16 peak" : "peak", "FLOP/s"));
+    for (size_t i = 0; i < sizeof layers / sizeof layers[0]; i++) {
+        DPO_TRY(bench_layer(bench, &layers[i], compute));
+        DPO_TRY(dpo_bench_prepacked(bench, &layers[i], compute));
+    }
+    return DPO_OK;
 }
 
 dpo_status dpo_bench_memory(dpo_bench *bench)
 {
-    return put_peak(bench, DPO_BOUND_MEMORY, "memory", "triad", "B/s");
+    return dpo_bench_put_peak(bench, DPO_BOUND_MEMORY, "memory", "triad", "B/s");
 }
 
 dpo_status dpo_bench_matmul(dpo_bench *bench)
 {
-    const dpo_model_config *c = bench->options->config;
-    int64_t n = bench->options->n_tokens;
-    int64_t n_head = n < HEAD_ROWS ? n : HEAD_ROWS;
-    int64_t d_heads = c->n_heads * c->head_dim;
-    layer layers[] = {
-        {"qkv", n, c->d_model, d_heads + 2 * c->n_kv_heads * c->head_dim, NULL, NULL, NULL, NULL},
-        {"o", n, d_heads, c->d_model, NULL, NULL, NULL, NULL},
-        {"gate_up", n, c->d_model, 2 * c->d_ff, NULL, NULL, NULL, NULL},
-        {"down", n, c->d_ff, c->d_model, NULL, NULL, NULL, NULL},
-        {"head", n_head, c->d_model, c->n_vocab, NULL, NULL, NULL, NULL}};
-
-    DPO_TRY(put_peak(bench, DPO_BOUND_MATMUL, "matmul", "peak", "FLOP/s"));
-    for (size_t i = 0; i < sizeof layers / sizeof layers[0]; i++) {
-        dpo_status status = dpo_agree(bench->grid, create(&layers[i]));
-
-        if (status == DPO_OK) status = measure(bench, &layers[i]);
-        destroy(&layers[i]);
-        DPO_TRY(status);
-    }
-    return DPO_OK;
+    DPO_TRY(bench_layers(bench, DPO_F32));
+    return dpo_bench_computes(bench, DPO_BF16) ? bench_layers(bench, DPO_BF16) : DPO_OK;
 }

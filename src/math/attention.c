@@ -7,6 +7,8 @@
  *   N tokens, H heads, K kv-heads, E head_dim, G query heads a kv-head;
  *   qkv [N, (H + 2K) E]: columns q [H E], k [K E], v [K E]; out [N, H E]; lse [N, H].
  *
+ * Inside, queries are scaled by log2(e) / sqrt(E), so that p = 2^(s - lse log2(e)); ds^T q has that factor too.
+ *
  * The query heads of a kv-head share its keys and values, so a task stacks them: its rows are the queries of a
  * tile times those heads, token by token, and one product serves them all; in dk and dv the sum over rows is that
  * over queries and heads. Operands lie together: keys and values were copied by the plan, the rows of q, already
@@ -24,6 +26,8 @@
 #include "attention_plan.h"
 #include "dpo/base/phase.h"
 #include "onednn.h"
+
+static const float ln2 = 0.69314718056f;
 
 /* One tile and one kv-head; qkv and the others point to row 0 of the whole arrays. */
 typedef struct {
@@ -81,7 +85,7 @@ static void copy_queries(const task *t, const void *qkv)
     for (int64_t i = 0; i < t->n_queries; i++) {
         float *q = t->scratch->q + i * width;
 
-        attention->kernels->scale(width, attention->scale,
+        attention->kernels->scale(width, attention->query_scale,
                                   dpo_read_elements(attention->kernels, attention->elements, qkv,
                                                     offset_of(t, attention->qkv_width, i), width,
                                                     q),
@@ -89,7 +93,7 @@ static void copy_queries(const task *t, const void *qkv)
     }
 }
 
-/* Elements [begin, begin + n) of an array = factor times a part of the scratch, which is used up. */
+/* Elements [begin, begin + n) of an array = factor times rows, which are used up. */
 static void write_scaled(const dpo_attention *attention, int64_t n, float factor, float *rows,
                          void *array, int64_t begin)
 {
@@ -106,7 +110,7 @@ static void multiply_rows(const task *t, const key_piece *piece, const float *ro
     int64_t n_keys = piece->end - piece->begin, head_dim = t->attention->head_dim;
 
     dpo_gemm(t->n_rows, n_keys, head_dim, (dpo_matrix){rows, head_dim, 0},
-             keys_of(t, piece, keys, 1), 0.0f, product, n_keys);
+             keys_of(t, piece, keys, 1), 0.0f, product, padded(n_keys));
 }
 
 /* The scratch's out (=|+=) scores times keys (or values). */
@@ -115,8 +119,19 @@ static void add_to_out(const task *t, const key_piece *piece, const float *score
 {
     int64_t n_keys = piece->end - piece->begin, head_dim = t->attention->head_dim;
 
-    dpo_gemm(t->n_rows, head_dim, n_keys, (dpo_matrix){scores, n_keys, 0},
+    dpo_gemm(t->n_rows, head_dim, n_keys, (dpo_matrix){scores, padded(n_keys), 0},
              keys_of(t, piece, keys, 0), is_first ? 0.0f : 1.0f, t->scratch->out, head_dim);
+}
+
+/* Scores of hidden keys: `hidden` in the last vector of visible ones, zero behind it. Gives where that begins. */
+static int64_t hide(int64_t visible, int64_t n_keys, float hidden, float *s)
+{
+    int64_t end = padded(visible);
+
+    for (int64_t i = visible; i < end; i++)
+        s[i] = hidden;
+    if (end < n_keys) memset(s + end, 0, (size_t)(n_keys - end) * sizeof *s);
+    return end;
 }
 
 /* Scores become probabilities up to the factor that is known at the end; out is carried on. */
@@ -124,16 +139,16 @@ static void absorb_scores(const task *t, const key_piece *piece, int is_first)
 {
     const dpo_kernels *kernels = t->attention->kernels;
     int64_t n_keys = piece->end - piece->begin, head_dim = t->attention->head_dim;
+    int64_t stride = padded(n_keys);
 
     for (int64_t i = 0, r = 0; i < t->n_queries; i++) {
         int64_t visible = n_visible(t->tile, piece, t->tile->begin + i);
 
         for (int64_t end = r + t->n_heads; r < end; r++) {
-            float *s = t->scratch->s + r * n_keys, *out = t->scratch->out + r * head_dim;
-            float factor =
-                kernels->softmax_step(visible, s, &t->scratch->max[r], &t->scratch->sum[r]);
+            float *s = t->scratch->s + r * stride, *out = t->scratch->out + r * head_dim;
+            int64_t n = hide(visible, n_keys, -FLT_MAX, s);
+            float factor = kernels->softmax_step(n, s, &t->scratch->max[r], &t->scratch->sum[r]);
 
-            memset(s + visible, 0, (size_t)(n_keys - visible) * sizeof *s);
             if (!is_first && factor != 1.0f) kernels->scale(head_dim, factor, out, out);
         }
     }
@@ -153,7 +168,7 @@ static void finish_rows(const task *t, void *out, float *lse)
 
             write_scaled(attention, head_dim, 1.0f / sum, t->scratch->out + r * head_dim, out,
                          offset + j * head_dim);
-            lse_row[j] = t->scratch->max[r] + logf(sum);
+            lse_row[j] = ln2 * (t->scratch->max[r] + log2f(sum));
         }
     }
 }
@@ -219,19 +234,18 @@ static void copy_gradients(const task *t, const void *out, const void *dout)
 static void differentiate_scores(const task *t, const key_piece *piece, const float *lse)
 {
     const dpo_attention *attention = t->attention;
-    int64_t n_keys = piece->end - piece->begin;
+    int64_t n_keys = piece->end - piece->begin, stride = padded(n_keys);
 
     for (int64_t i = 0, r = 0; i < t->n_queries; i++) {
         int64_t query = t->tile->begin + i, visible = n_visible(t->tile, piece, query);
         const float *lse_row = lse + query * attention->n_heads + t->head;
-        size_t hidden_bytes = (size_t)(n_keys - visible) * sizeof(float);
 
         for (int64_t j = 0; j < t->n_heads; j++, r++) {
-            float *s = t->scratch->s + r * n_keys, *dp = t->scratch->dp + r * n_keys;
+            float *s = t->scratch->s + r * stride, *dp = t->scratch->dp + r * stride;
+            int64_t n = hide(visible, n_keys, -FLT_MAX, s);
 
-            attention->kernels->softmax_backward(visible, lse_row[j], t->scratch->delta[r], s, dp);
-            memset(s + visible, 0, hidden_bytes);
-            memset(dp + visible, 0, hidden_bytes);
+            (void)hide(visible, n_keys, 0.0f, dp);
+            attention->kernels->softmax_backward(n, lse_row[j] / ln2, t->scratch->delta[r], s, dp);
         }
     }
 }
@@ -243,7 +257,7 @@ static void add_to_keys(const task *t, const key_piece *piece, const float *scor
     int64_t n_keys = piece->end - piece->begin, head_dim = t->attention->head_dim;
 
     dpo_gemm(
-        n_keys, head_dim, t->n_rows, (dpo_matrix){scores, n_keys, 1},
+        n_keys, head_dim, t->n_rows, (dpo_matrix){scores, padded(n_keys), 1},
         (dpo_matrix){rows, head_dim, 0}, 1.0f,
         head_rows(t->attention, gradient, part * t->attention->n_kv_heads + t->kv, piece->begin),
         head_dim);
@@ -263,7 +277,7 @@ static void clear_keys(const dpo_attention *attention, const query_strip *strip,
     }
 }
 
-/* s and ds are those of scaled queries, so dk takes the scaled ones and dq is scaled at the end. */
+/* dk takes the queries as they were scaled and is set right at the end, as dq is. */
 static void backward_task(const task *t, const void *qkv, const void *out, const float *lse,
                           const void *dout, int64_t part, void *dqkv)
 {
@@ -287,20 +301,17 @@ static void backward_task(const task *t, const void *qkv, const void *out, const
                      offset_of(t, attention->qkv_width, i));
 }
 
-/* One token's row of a kv-head, from element `begin` of dqkv on: the sum over the strips that see it. */
+/* One token's row of a kv-head, from element `begin` of dqkv on: factor times the sum over the strips that see it. */
 static void sum_strips(const dpo_attention *attention, const query_strip *strip, int64_t kv,
-                       int64_t token, float *gradient, void *dqkv, int64_t begin)
+                       int64_t token, float *gradient, float factor, void *dqkv, int64_t begin)
 {
     int64_t head_dim = attention->head_dim, n_kv_heads = attention->n_kv_heads;
-    float *sum = dpo_begin_elements(attention->elements, dqkv, begin,
-                                    attention->scratch[omp_get_thread_num()].out);
+    float *sum = head_rows(attention, gradient, strip->part * n_kv_heads + kv, token);
 
-    memcpy(sum, head_rows(attention, gradient, strip->part * n_kv_heads + kv, token),
-           (size_t)head_dim * sizeof *sum);
     for (int64_t part = strip->part + 1; part < strip->n_parts; part++)
         attention->kernels->add(head_dim,
                                 head_rows(attention, gradient, part * n_kv_heads + kv, token), sum);
-    dpo_end_elements(attention->kernels, attention->elements, dqkv, begin, head_dim, sum);
+    write_scaled(attention, head_dim, factor, sum, dqkv, begin);
 }
 
 /* dk and dv of a strip's tokens. */
@@ -313,8 +324,8 @@ static void finish_keys(const dpo_attention *attention, const query_strip *strip
         for (int64_t n = attention->tile[i].begin; n < attention->tile[i].end; n++) {
             int64_t dkey = n * attention->qkv_width + attention->out_width + kv * head_dim;
 
-            sum_strips(attention, strip, kv, n, attention->dkey, dqkv, dkey);
-            sum_strips(attention, strip, kv, n, attention->dvalue, dqkv,
+            sum_strips(attention, strip, kv, n, attention->dkey, ln2, dqkv, dkey);
+            sum_strips(attention, strip, kv, n, attention->dvalue, 1.0f, dqkv,
                        dkey + attention->n_kv_heads * head_dim);
         }
 }

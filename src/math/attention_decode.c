@@ -40,7 +40,7 @@ static void decode_head(const dpo_attention *attention, int64_t n_keys, const fl
     float *out_row = dpo_begin_elements(attention->elements, out, result, scratch->out);
 
     kernels->scale(
-        head_dim, attention->scale,
+        head_dim, attention->query_scale,
         dpo_read_elements(kernels, attention->elements, qkv, query, head_dim, scratch->q),
         scratch->q);
     attend(attention, n_keys, key, value, scratch, out_row);

@@ -105,6 +105,7 @@ dpo_status dpo_attention_create(const dpo_attention_shape *shape, int64_t max_to
         .max_strips = max_strips(group),
         .n_threads = omp_get_max_threads(),
         .scale = (float)(1.0 / sqrt((double)shape->head_dim)),
+        .query_scale = (float)(1.4426950408889634 / sqrt((double)shape->head_dim)),
         .kernels = dpo_kernels_get(),
     };
     dpo_status status = allocate(*attention);

@@ -20,6 +20,9 @@
 
 /* Rows enough for fast products, and tiles so short that the causal diagonal wastes little. */
 enum { TILE_ROWS = 128, MAX_TILE_QUERIES = 64, TILE_KEYS = 256 };
+/* Rows of scores are whole vectors of any level, so that no kernel ends in a loop over single numbers. */
+enum { SCORE_LANES = 16 };
+_Static_assert(TILE_KEYS % SCORE_LANES == 0, "full pieces are not padded");
 /*
  * A backward task is (strip, kv-head). Trees are cut when they have work enough, whatever the number of threads and
  * the other trees are, so that bits do not depend on those.
@@ -71,7 +74,8 @@ struct dpo_attention {
     int64_t tile_queries; /* T */
     int64_t max_strips;   /* P */
     int n_threads;
-    float scale; /* 1 / sqrt(E) */
+    float scale;       /* 1 / sqrt(E) */
+    float query_scale; /* log2(e) / sqrt(E): scores are in base 2 */
     const dpo_kernels *kernels;
     int64_t n_tiles, n_strips;
     query_tile *tile;        /* [max_tokens] */
@@ -97,6 +101,12 @@ void dpo_attention_plan_run(dpo_attention *attention, const dpo_segments *segmen
 
 /* An empty piece in front of a tile's first one. */
 key_piece dpo_attention_before_keys(const dpo_segments *segments, const query_tile *tile);
+
+/* Elements between rows of n_keys scores. */
+static inline int64_t padded(int64_t n_keys)
+{
+    return (n_keys + SCORE_LANES - 1) / SCORE_LANES * SCORE_LANES;
+}
 
 /* The next piece, upwards in the tree; 0 if there is none. */
 int dpo_attention_next_keys(const dpo_segments *segments, key_piece *piece);

@@ -54,9 +54,9 @@
     /* one head of 2 n_pairs elements; sign -1 turns back */                                         \
     ENTRY(void, rotate,                                                                              \
           (int64_t n_pairs, float sign, const float *cosine, const float *sine, float *head))        \
-    /* online softmax: s becomes exp(s - max), max and sum go on; gives the factor of older terms */ \
+    /* online softmax: s becomes 2^(s - max), max and sum go on; gives the factor for older terms */ \
     ENTRY(float, softmax_step, (int64_t n, float *s, float *max, float *sum))                        \
-    /* s becomes p = exp(s - lse), dp becomes p (dp - delta) */                                      \
+    /* s becomes p = 2^(s - lse), dp becomes p (dp - delta) */                                       \
     ENTRY(void, softmax_backward, (int64_t n, float lse, float delta, float *s, float *dp))          \
     /* s[i] = q keys[i], rows of n elements */                                                       \
     ENTRY(                                                                                           \

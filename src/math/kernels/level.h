@@ -64,6 +64,27 @@ static inline float exp_falling(float x)
     return y * float_of_bits((uint32_t)(k + 127) << 23);
 }
 
+/*
+ * 2^x for x <= 1; from -127 downwards zero. The integer part is exact here, so this is cheaper than exp(x) and scores
+ * are kept in base 2. The polynomial is fitted to (2^r - 1) / r; 2^r has a relative error of 2e-9.
+ */
+static inline float exp2_falling(float x)
+{
+    const float round_to_integer = 12582912.0f;
+    float inside = x < -127.0f ? -127.0f : x;
+    float shifted = inside + round_to_integer;
+    float r = inside - (shifted - round_to_integer);
+    int32_t k = bits_of_float(shifted) - bits_of_float(round_to_integer);
+    float q = 1.53533621e-4f;
+
+    q = q * r + 1.33988746e-3f;
+    q = q * r + 9.61843736e-3f;
+    q = q * r + 5.55033247e-2f;
+    q = q * r + 2.40226479e-1f;
+    q = q * r + 6.93147203e-1f;
+    return (q * r + 1.0f) * float_of_bits((uint32_t)(k + 127) << 23);
+}
+
 /* For any x; in two factors, because 2^128 is no f32 while results just below it are. */
 static inline float exp_any(float x)
 {

@@ -32,19 +32,32 @@ float KERNEL(exp_sum)(int64_t n, float shift, const float *x)
     return sum;
 }
 
+/* Two chains of additions, because one takes longer than reading the numbers. */
+static float sum_of(int64_t n, const float *x)
+{
+    const float *upper = x + n / 2;
+    float low = 0.0f, high = n % 2 != 0 ? x[n - 1] : 0.0f;
+
+#pragma omp simd reduction(+ : low, high)
+    for (int64_t i = 0; i < n / 2; i++) {
+        low += x[i];
+        high += upper[i];
+    }
+    return low + high;
+}
+
+/* The sum has a loop of its own: GCC keeps a sum in memory when its loop writes anything else. */
 float KERNEL(softmax_step)(int64_t n, float *restrict s, float *restrict max, float *restrict sum)
 {
-    float most = KERNEL(largest)(n, s), part = 0.0f;
+    float most = KERNEL(largest)(n, s);
 
     most = most > *max ? most : *max;
-#pragma omp simd reduction(+ : part)
-    for (int64_t i = 0; i < n; i++) {
-        s[i] = exp_falling(s[i] - most);
-        part += s[i];
-    }
-    float factor = exp_falling(*max - most);
+#pragma omp simd
+    for (int64_t i = 0; i < n; i++)
+        s[i] = exp2_falling(s[i] - most);
+    float factor = exp2_falling(*max - most);
 
-    *sum = *sum * factor + part;
+    *sum = *sum * factor + sum_of(n, s);
     *max = most;
     return factor;
 }
@@ -54,7 +67,7 @@ void KERNEL(softmax_backward)(int64_t n, float lse, float delta, float *restrict
 {
 #pragma omp simd
     for (int64_t i = 0; i < n; i++) {
-        s[i] = exp_falling(s[i] - lse);
+        s[i] = exp2_falling(s[i] - lse);
         dp[i] = s[i] * (dp[i] - delta);
     }
 }

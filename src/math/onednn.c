@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * oneDNN 2.x and 3.x behind one face. f32 products go through its BLAS-like entry point: on the shapes of
+ * oneDNN behind one face. f32 products go through its BLAS-like entry point: on the shapes of
  * a language model it is as fast as matmul primitives with fixed, run-time or prepacked shapes (within
  * 1 %, both major versions, AVX2), needs no plan per number of tokens, and reaches nine tenths of the peak
  * on the small tiles of attention too. There is no such entry point for bf16: its products are matmul
@@ -8,13 +8,13 @@
  */
 #include "onednn.h"
 
-#include <dnnl.h>
 #include <dnnl_debug.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "dpo/base/status.h"
+#include "onednn_versions.h"
 
 static void scale_rows(int64_t m, int64_t n, float beta, float *c, int64_t c_stride)
 {
@@ -61,20 +61,7 @@ static dnnl_status_t describe(const matrix_layout *layout, dnnl_memory_desc_t *d
     const dnnl_dims_t strides = {layout->transposed ? 1 : layout->stride,
                                  layout->transposed ? layout->stride : 1};
 
-#if DNNL_VERSION_MAJOR < 3
-    return dnnl_memory_desc_init_by_strides(descriptor, 2, sizes, layout->type, strides);
-#else
-    return dnnl_memory_desc_create_with_strides(descriptor, 2, sizes, layout->type, strides);
-#endif
-}
-
-static void forget(dnnl_memory_desc_t *descriptor)
-{
-#if DNNL_VERSION_MAJOR < 3
-    (void)descriptor;
-#else
-    dnnl_memory_desc_destroy(*descriptor);
-#endif
+    return descriptor_make_strided(sizes, layout->type, strides, descriptor);
 }
 
 static dnnl_status_t make_attributes(int is_sum, dnnl_primitive_attr_t *attributes)
@@ -83,31 +70,10 @@ static dnnl_status_t make_attributes(int is_sum, dnnl_primitive_attr_t *attribut
     dnnl_status_t status = dnnl_primitive_attr_create(attributes);
 
     if (status == dnnl_success) status = dnnl_post_ops_create(&operations);
-    if (status == dnnl_success && is_sum)
-#if DNNL_VERSION_MAJOR < 3
-        status = dnnl_post_ops_append_sum(operations, 1.0f);
-#else
-        status = dnnl_post_ops_append_sum(operations, 1.0f, 0, dnnl_data_type_undef);
-#endif
+    if (status == dnnl_success && is_sum) status = operations_add_sum(operations);
     if (status == dnnl_success) status = dnnl_primitive_attr_set_post_ops(*attributes, operations);
     if (operations != NULL) dnnl_post_ops_destroy(operations);
     return status;
-}
-
-static dnnl_status_t plan_product(dnnl_memory_desc_t matrix[3], dnnl_primitive_attr_t attributes,
-                                  dnnl_primitive_desc_t *plan)
-{
-#if DNNL_VERSION_MAJOR < 3
-    dnnl_matmul_desc_t product;
-    dnnl_status_t status =
-        dnnl_matmul_desc_init(&product, &matrix[0], &matrix[1], NULL, &matrix[2]);
-
-    if (status != dnnl_success) return status;
-    return dnnl_primitive_desc_create(plan, &product, attributes, bf16.engine, NULL);
-#else
-    return dnnl_matmul_primitive_desc_create(plan, bf16.engine, matrix[0], matrix[1], NULL,
-                                             matrix[2], attributes);
-#endif
 }
 
 static dnnl_status_t make_product(int index)
@@ -125,12 +91,13 @@ static dnnl_status_t make_product(int index)
     for (; n < 3 && status == dnnl_success; n++)
         status = describe(&layout[n], &matrix[n]);
     if (status == dnnl_success) status = make_attributes(index & SUM, &attributes);
-    if (status == dnnl_success) status = plan_product(matrix, attributes, &plan);
+    if (status == dnnl_success)
+        status = product_plan(bf16.engine, &matrix[0], &matrix[1], &matrix[2], attributes, &plan);
     if (status == dnnl_success) status = dnnl_primitive_create(&bf16.product[index], plan);
     if (plan != NULL) dnnl_primitive_desc_destroy(plan);
     if (attributes != NULL) dnnl_primitive_attr_destroy(attributes);
     while (--n >= 0)
-        forget(&matrix[n]);
+        descriptor_forget(&matrix[n]);
     return status;
 }
 
@@ -172,12 +139,8 @@ static dnnl_status_t bind(const matrix_layout *layout, const void *data, dnnl_me
     } pointer = {.read = data};
 
     if (status != dnnl_success) return status;
-#if DNNL_VERSION_MAJOR < 3
-    status = dnnl_memory_create(memory, &descriptor, bf16.engine, pointer.given);
-#else
-    status = dnnl_memory_create(memory, descriptor, bf16.engine, pointer.given);
-#endif
-    forget(&descriptor);
+    status = dnnl_memory_create(memory, descriptor_view(&descriptor), bf16.engine, pointer.given);
+    descriptor_forget(&descriptor);
     return status;
 }
 

@@ -2,7 +2,7 @@
 #ifndef DPO_MATH_ONEDNN_H
 #define DPO_MATH_ONEDNN_H
 
-/* All that the rest of math knows of oneDNN; onednn.c alone includes its header. */
+/* All that the rest of math knows of oneDNN; onednn.c and prepacked.c alone include its header. */
 
 #include <stdbool.h>
 #include <stdint.h>

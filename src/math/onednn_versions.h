@@ -29,21 +29,36 @@ static inline dnnl_status_t descriptor_make(int64_t rows, int64_t columns, dnnl_
     return dnnl_memory_desc_init_by_tag(descriptor, 2, sizes, type, tag);
 }
 
+/* The same with given distances between elements of different rows and of different columns. */
+static inline dnnl_status_t descriptor_make_strided(const dnnl_dims_t sizes, dnnl_data_type_t type,
+                                                    const dnnl_dims_t strides,
+                                                    dnnl_memory_desc_t *descriptor)
+{
+    return dnnl_memory_desc_init_by_strides(descriptor, 2, sizes, type, strides);
+}
+
 static inline void descriptor_forget(dnnl_memory_desc_t *descriptor)
 {
     (void)descriptor;
 }
 
-/* c = a b */
+/* What follows a product: its result is added to what was there. */
+static inline dnnl_status_t operations_add_sum(dnnl_post_ops_t operations)
+{
+    return dnnl_post_ops_append_sum(operations, 1.0f);
+}
+
+/* c = a b; attributes may be NULL */
 static inline dnnl_status_t product_plan(dnnl_engine_t engine, const dnnl_memory_desc_t *a,
                                          const dnnl_memory_desc_t *b, const dnnl_memory_desc_t *c,
+                                         dnnl_primitive_attr_t attributes,
                                          dnnl_primitive_desc_t *plan)
 {
     dnnl_matmul_desc_t product;
     dnnl_status_t status = dnnl_matmul_desc_init(&product, a, b, NULL, c);
 
     if (status != dnnl_success) return status;
-    return dnnl_primitive_desc_create(plan, &product, NULL, engine, NULL);
+    return dnnl_primitive_desc_create(plan, &product, attributes, engine, NULL);
 }
 
 #else
@@ -64,16 +79,30 @@ static inline dnnl_status_t descriptor_make(int64_t rows, int64_t columns, dnnl_
     return dnnl_memory_desc_create_with_tag(descriptor, 2, sizes, type, tag);
 }
 
+static inline dnnl_status_t descriptor_make_strided(const dnnl_dims_t sizes, dnnl_data_type_t type,
+                                                    const dnnl_dims_t strides,
+                                                    dnnl_memory_desc_t *descriptor)
+{
+    *descriptor = NULL;
+    return dnnl_memory_desc_create_with_strides(descriptor, 2, sizes, type, strides);
+}
+
 static inline void descriptor_forget(dnnl_memory_desc_t *descriptor)
 {
     if (*descriptor != NULL) dnnl_memory_desc_destroy(*descriptor);
 }
 
+static inline dnnl_status_t operations_add_sum(dnnl_post_ops_t operations)
+{
+    return dnnl_post_ops_append_sum(operations, 1.0f, 0, dnnl_data_type_undef);
+}
+
 static inline dnnl_status_t product_plan(dnnl_engine_t engine, const dnnl_memory_desc_t *a,
                                          const dnnl_memory_desc_t *b, const dnnl_memory_desc_t *c,
+                                         dnnl_primitive_attr_t attributes,
                                          dnnl_primitive_desc_t *plan)
 {
-    return dnnl_matmul_primitive_desc_create(plan, engine, *a, *b, NULL, *c, NULL);
+    return dnnl_matmul_primitive_desc_create(plan, engine, *a, *b, NULL, *c, attributes);
 }
 
 #endif

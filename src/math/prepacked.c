@@ -96,7 +96,7 @@ static dnnl_status_t plan_all(dpo_prepacked *p, const descriptors *d)
 
     if (status == dnnl_success)
         status = dnnl_stream_create(&p->stream, p->engine, dnnl_stream_default_flags);
-    if (status == dnnl_success) status = product_plan(p->engine, &d->a, &d->b, &d->c, &plan);
+    if (status == dnnl_success) status = product_plan(p->engine, &d->a, &d->b, &d->c, NULL, &plan);
     if (status != dnnl_success) return status;
     dnnl_descriptor_view packed = dnnl_primitive_desc_query_md(plan, dnnl_query_weights_md, 0);
 

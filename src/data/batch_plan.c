@@ -183,6 +183,15 @@ static int least_loaded(const dpo_batch_plan *plan)
     return least;
 }
 
+static int most_loaded(const dpo_batch_plan *plan)
+{
+    int most = 0;
+
+    for (int s = 1; s < plan->n_shards; s++)
+        if (plan->load[s] > plan->load[most]) most = s;
+    return most;
+}
+
 static void deal_to_shards(dpo_batch_plan *plan)
 {
     for (int s = 0; s < plan->n_shards; s++)
@@ -193,6 +202,67 @@ static void deal_to_shards(dpo_batch_plan *plan)
 
         item->shard = least_loaded(plan);
         plan->load[item->shard] += item->cost;
+    }
+}
+
+/* What the most loaded shard may give to another one, for an item of that shard or for nothing. */
+typedef struct {
+    dealt *given, *taken; /* NULL: none */
+    int to;
+    double moved; /* cost that goes over, > 0 */
+    double most;  /* load of the more loaded one of the two afterwards */
+} exchange;
+
+static void consider(const dpo_batch_plan *plan, int from, dealt *given, dealt *taken, int to,
+                     exchange *best)
+{
+    double moved = given->cost - (taken != NULL ? taken->cost : 0.0);
+    double left = plan->load[from] - moved, right = plan->load[to] + moved;
+    double most = left > right ? left : right;
+
+    if (moved > 0.0 && most < best->most) *best = (exchange){given, taken, to, moved, most};
+}
+
+/* The best way to take load off a shard; nothing is given if there is none. */
+static exchange find_exchange(const dpo_batch_plan *plan, int from)
+{
+    exchange best = {.most = plan->load[from]};
+    int least = least_loaded(plan);
+
+    for (int64_t i = 0; i < plan->n_batch; i++) {
+        dealt *given = &plan->dealt[i];
+
+        if (given->shard != from) continue;
+        consider(plan, from, given, NULL, least, &best);
+        for (int64_t j = 0; j < plan->n_batch; j++)
+            if (plan->dealt[j].shard != from)
+                consider(plan, from, given, &plan->dealt[j], plan->dealt[j].shard, &best);
+    }
+    return best;
+}
+
+/*
+ * Evens out what dealing leaves, which is much if shards have few examples. Each exchange lowers the load of
+ * a most loaded shard; it ends when none does or when nobody would notice.
+ */
+static void even_out(dpo_batch_plan *plan)
+{
+    const double unnoticed = 1.001;
+    double mean = 0.0;
+
+    for (int s = 0; s < plan->n_shards; s++)
+        mean += plan->load[s] / plan->n_shards;
+    for (int64_t n = 0; n < plan->n_batch; n++) {
+        int from = most_loaded(plan);
+
+        if (plan->load[from] <= unnoticed * mean) return;
+        exchange by = find_exchange(plan, from);
+
+        if (by.given == NULL) return;
+        by.given->shard = by.to;
+        if (by.taken != NULL) by.taken->shard = from;
+        plan->load[from] -= by.moved;
+        plan->load[by.to] += by.moved;
     }
 }
 
@@ -260,6 +330,7 @@ void dpo_batch_plan_run(dpo_batch_plan *plan, int64_t step)
     order_epoch(plan, step / steps_per_epoch);
     take_batch(plan, step % steps_per_epoch);
     deal_to_shards(plan);
+    even_out(plan);
     pack_micro_batches(plan);
     lay_out(plan);
 }

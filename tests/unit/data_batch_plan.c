@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <stdlib.h>
+
 #include "dpo/base/random.h"
 #include "dpo/data/batch_plan.h"
 #include "unit_test.h"
@@ -292,6 +294,147 @@ static void ranks_finish_together(void **state)
     }
 }
 
+static double cost_of(const dpo_batch_plan_options *options, int64_t example)
+{
+    const dpo_example_cost *cost = &costs[example];
+
+    return (double)cost->tokens * options->cost_of_token +
+           (double)cost->rows * options->cost_of_row + cost->pairs * options->cost_of_pair;
+}
+
+/* Which rank has each example of the batch, -1 for the others, and what each rank has to do. */
+static int find_ranks(const dpo_batch_plan *plan, const dpo_batch_plan_options *options, int *rank,
+                      double *load)
+{
+    int most = 0;
+
+    for (int64_t i = 0; i < options->n_examples; i++)
+        rank[i] = -1;
+    for (int r = 0; r < options->data_size; r++) {
+        load[r] = 0.0;
+        for (int64_t m = 0; m < dpo_batch_plan_n_micro_batches(plan, r); m++) {
+            int64_t n;
+            const int64_t *example = dpo_batch_plan_micro_batch(plan, r, m, &n);
+
+            for (int64_t i = 0; i < n; i++) {
+                rank[example[i]] = r;
+                load[r] += cost_of(options, example[i]);
+            }
+        }
+        if (load[r] > load[most]) most = r;
+    }
+    return most;
+}
+
+/* Load of the more loaded of two ranks after `most` has given an example for another one (-1: for none). */
+static double load_after(const dpo_batch_plan_options *options, const double *load, int most,
+                         int other, int64_t given, int64_t taken)
+{
+    double moved = cost_of(options, given) - (taken >= 0 ? cost_of(options, taken) : 0.0);
+
+    return fmax(load[most] - moved, load[other] + moved);
+}
+
+static void assert_no_exchange_helps(const dpo_batch_plan_options *options, const int *rank,
+                                     const double *load, int most)
+{
+    const double rounding = 1.0 - 1e-9;
+
+    for (int64_t given = 0; given < options->n_examples; given++) {
+        if (rank[given] != most) continue;
+        for (int other = 0; other < options->data_size; other++)
+            if (other != most)
+                assert_true(load_after(options, load, most, other, given, -1) >=
+                            load[most] * rounding);
+        for (int64_t taken = 0; taken < options->n_examples; taken++)
+            if (rank[taken] >= 0 && rank[taken] != most)
+                assert_true(load_after(options, load, most, rank[taken], given, taken) >=
+                            load[most] * rounding);
+    }
+}
+
+static void no_exchange_of_examples_would_let_the_slowest_rank_finish_earlier(void **state)
+{
+    (void)state;
+    static const int sizes[][2] = {{64, 4}, {64, 16}, {64, 32}, {100, 7}, {16, 2}};
+    static int rank[MAX_EXAMPLES];
+    int n_checked = 0;
+
+    for (size_t s = 0; s < sizeof sizes / sizeof sizes[0]; s++) {
+        dpo_batch_plan_options options = options_of(1003, sizes[s][0], sizes[s][1]);
+        dpo_batch_plan *plan = plan_of(&options);
+
+        for (int64_t step = 0; step < dpo_batch_plan_steps_per_epoch(plan); step++) {
+            double load[32];
+
+            dpo_batch_plan_run(plan, step);
+            int most = find_ranks(plan, &options, rank, load);
+
+            if (dpo_batch_plan_imbalance(plan) <= 1.001) continue;
+            assert_no_exchange_helps(&options, rank, load, most);
+            n_checked++;
+        }
+        dpo_batch_plan_destroy(&plan);
+    }
+    assert_true(n_checked > 0);
+}
+
+/* Pairs cut to 1,024 tokens, as the step computes them: their prompt once. */
+static void make_costs_of_pairs(void)
+{
+    for (int64_t i = 0; i < MAX_EXAMPLES; i++) {
+        double part[3];
+
+        for (uint32_t k = 0; k < 3; k++)
+            part[k] = floor((k == 0 ? 110.0 : 210.0) *
+                            exp(0.9 * dpo_random_normal(8, DPO_STREAM_TEST, k, (uint64_t)i)));
+        double prompt = 1.0 + fmin(part[0], 1000.0);
+        double chosen = 1.0 + fmin(part[1], 1022.0 - prompt);
+        double rejected = 1.0 + fmin(part[2], 1022.0 - prompt);
+        double tokens = prompt + chosen + rejected - 2.0;
+
+        costs[i] = (dpo_example_cost){(int64_t)tokens, (int64_t)(chosen + rejected),
+                                      tokens * tokens / 3.0};
+    }
+}
+
+static int by_value(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+
+    return (x > y) - (x < y);
+}
+
+/* SmolLM2's weights of token, row and pair; an epoch of 1003 examples ends with a batch of 43. */
+static void ranks_finish_together_at_batch_64_to_the_end_of_the_epoch(void **state)
+{
+    (void)state;
+    enum { N_STEPS = 16 };
+
+    for (int data_size = 2; data_size <= 8; data_size *= 2) {
+        dpo_batch_plan_options options = options_of(1003, 64, data_size);
+
+        options.cost_of_token = 212.0;
+        options.cost_of_row = 56.6;
+        options.cost_of_pair = 0.069;
+        make_costs_of_pairs();
+        dpo_batch_plan *plan = plan_of(&options);
+        double imbalance[N_STEPS], sum = 0.0;
+
+        assert_int_equal(dpo_batch_plan_steps_per_epoch(plan), N_STEPS);
+        for (int64_t step = 0; step < N_STEPS; step++) {
+            dpo_batch_plan_run(plan, step);
+            imbalance[step] = dpo_batch_plan_imbalance(plan);
+            sum += imbalance[step];
+        }
+        qsort(imbalance, N_STEPS, sizeof *imbalance, by_value);
+        assert_true(imbalance[N_STEPS / 2] < 1.005);
+        assert_true(sum / N_STEPS < 1.005);
+        assert_true(imbalance[N_STEPS - 1] < 1.03);
+        dpo_batch_plan_destroy(&plan);
+    }
+}
+
 static void the_cost_model_decides_who_gets_what(void **state)
 {
     (void)state;
@@ -362,6 +505,8 @@ int main(void)
         UNIT_TEST(without_shuffle_every_epoch_has_the_order_of_the_file),
         UNIT_TEST(shards_do_not_depend_on_the_number_of_ranks),
         UNIT_TEST(ranks_finish_together),
+        UNIT_TEST(no_exchange_of_examples_would_let_the_slowest_rank_finish_earlier),
+        UNIT_TEST(ranks_finish_together_at_batch_64_to_the_end_of_the_epoch),
         UNIT_TEST(the_cost_model_decides_who_gets_what),
         UNIT_TEST(a_step_allocates_nothing),
         UNIT_TEST(a_plan_without_memory_is_null_and_leaves_nothing),

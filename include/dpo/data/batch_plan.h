@@ -10,7 +10,8 @@
  * The order of an epoch is a permutation that depends on seed and epoch only (or the file's order).
  * Global batch k of an epoch is slice [k B, min((k + 1) B, n)) of it; the last one may be short.
  * Its examples are dealt to shards so that they cost the same, the most expensive first, each to the
- * shard with the least to do (Graham 1969); those of a shard are packed into micro-batches under a
+ * shard with the least to do (Graham 1969); then the shard with most gives examples away, or exchanges
+ * them for cheaper ones, as long as that lowers its load. Those of a shard are packed into micro-batches under a
  * budget of tokens and rows, the longest first, each into the first that has room. An example longer
  * than the budget is alone in its micro-batch. With k shards a rank, rank r has shards [r k, (r + 1) k).
  *

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "dpo/optim/optimizer.h"
 
+#include <string.h>
+
 #include "dpo/base/memory.h"
 #include "optimizer_private.h"
 #include "tensor_norms.h"
@@ -133,6 +135,19 @@ static dpo_status plan_states(dpo_optimizer *optimizer, const dpo_shard *shard)
     return DPO_OK;
 }
 
+/* The states' pages come to be here and not in the first step: near the thread that updates them. */
+static void touch_states(dpo_optimizer *optimizer)
+{
+#pragma omp parallel for schedule(static)
+    for (int64_t i = 0; i < optimizer->pieces.n; i++) {
+        size_t n = (size_t)dpo_range_length(optimizer->pieces.piece[i].range);
+
+        for (int s = 0; s < optimizer->n_states; s++)
+            if (optimizer->state_offset[s][i] >= 0)
+                memset(optimizer->values[s] + optimizer->state_offset[s][i], 0, n * sizeof(float));
+    }
+}
+
 dpo_status dpo_optimizer_create(const dpo_grid *grid, const dpo_optimizer_method *method,
                                 const dpo_optimizer_options *options,
                                 const dpo_parameters *parameters, const dpo_shard *shard,
@@ -144,6 +159,7 @@ dpo_status dpo_optimizer_create(const dpo_grid *grid, const dpo_optimizer_method
         **optimizer = (dpo_optimizer){
             .grid = grid, .method = method, .options = *options, .parameters = parameters};
         status = plan_states(*optimizer, shard);
+        if (status == DPO_OK) touch_states(*optimizer);
     }
     status = dpo_agree(grid, status);
     if (status == DPO_OK && method->plan != NULL) status = method->plan(*optimizer);

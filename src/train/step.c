@@ -244,6 +244,7 @@ dpo_status dpo_step_open(dpo_step *step)
                                          .bf16_messages = run->parallel.bf16_messages};
 
     DPO_TRY(dpo_buckets_create(session->grid, DPO_DATA, n, &options, &step->buckets));
+    dpo_model_zero_gradients(session->model); /* so that their pages are there before step 0 */
     return dpo_agree(session->grid, make_tree(step, n));
 }
 

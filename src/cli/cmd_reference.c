@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "command.h"
+#include "dpo/comm/runtime.h"
 #include "dpo/train/manifest.h"
 #include "dpo/train/session.h"
 
@@ -9,6 +10,7 @@ dpo_status dpo_command_reference(dpo_call *call)
     dpo_session session;
 
     dpo_start_log(call->grid);
+    dpo_stop_on_signals();
     dpo_status status = dpo_session_open(call->grid, &call->run,
                                          1u << DPO_SET_TRAIN | 1u << DPO_SET_EVAL, &session);
 

@@ -329,7 +329,7 @@ dpo_status dpo_session_load(dpo_session *session, bool trainable)
     DPO_TRY(dpo_model_digest(session->grid, session->model, &session->reference_digest));
     DPO_TRY(pass_over_sets(session));
     session->policy_digest = session->reference_digest;
-    if (is_own) return DPO_OK;
+    if (is_own || session->stopped) return DPO_OK;
     DPO_TRY(dpo_model_source_load(session->grid, &session->source, session->model));
     return dpo_model_digest(session->grid, session->model, &session->policy_digest);
 }

@@ -382,6 +382,7 @@ static dpo_status set_up(trainer *t)
                         "data.train: no example is left to train on (see the audit above "
                         "for what was dropped and why)");
     DPO_TRY(dpo_session_load(&t->session, true));
+    if (t->session.stopped) return DPO_OK;
     DPO_TRY(dpo_agree(t->grid, plan_run(t)));
     DPO_TRY(make_optimizer(t));
     say_rate(t);
@@ -420,8 +421,8 @@ dpo_status dpo_train(const dpo_grid *grid, const dpo_run_config *run)
     dpo_phase_begin(DPO_PHASE_START);
     if (status == DPO_OK) status = set_up(&t);
     dpo_phase_end(DPO_PHASE_START);
-    if (status == DPO_OK) status = run_steps(&t);
-    if (status == DPO_OK) status = finish(&t);
+    if (status == DPO_OK && !t.session.stopped) status = run_steps(&t);
+    if (status == DPO_OK && !t.session.stopped) status = finish(&t);
     if (status == DPO_OK) status = report_phases(&t);
     dpo_report_close(&t.report);
     dpo_optimizer_destroy(&t.optimizer);

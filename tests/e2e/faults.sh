@@ -7,16 +7,21 @@ head -n 24 "$TRAIN" >pairs.jsonl
 options=(--model "$MODEL" --data pairs.jsonl --set batch.examples=8 --set optimizer.lr=1e-4 --set train.steps=40
     --set log.mfu=false --set parallel.tensor=2)
 
-# start OUT ARGS...: a run on a grid of 2 x 2 ranks in the background, until its first steps are done.
+# start OUT [ARGS...]: a run on a grid of 2 x 2 ranks in the background, until its first steps are done.
 start() {
-    local out=$1
-    shift
+    start_until metrics.jsonl "$@"
+}
+
+# start_until FILE OUT [ARGS...]: the same, until FILE of the run's folder OUT is there.
+start_until() {
+    local file=$1 out=$2
+    shift 2
     # shellcheck disable=SC2086
     $MPIRUN -n 4 "$MPIDPO" train "${options[@]}" --out "$out" "$@" >log 2>&1 &
     launcher=$!
-    until [[ -s $out/metrics.jsonl ]]; do
+    until [[ -s $out/$file || -d $out/$file ]]; do
         kill -0 "$launcher" || fail "the run ended early: $(cat log)"
-        sleep 0.05
+        sleep 0.01
     done
 }
 
@@ -48,10 +53,19 @@ kill -USR1 "$(process_of_rank 3)"
 wait "$launcher" || fail "a stopped run ends well: $(cat log)"
 assert_contains log 'stopped by a signal'
 [[ ! -e stopped/model ]] || fail "a stopped run wrote a model"
-assert_equal "$(ls stopped/checkpoints | wc -l)" 1 "checkpoints of a stopped run"
+assert_equal "$(find stopped/checkpoints -type f | wc -l)" 1 "checkpoints of a stopped run"
 go_on stopped
 assert_contains log 'continuing from'
 assert_same_file stopped/model/model.safetensors whole/model/model.safetensors
+
+fact "a signal during the reference pass stops all; what is computed is kept"
+start_until . early
+kill -USR1 "$launcher" # to all ranks
+wait "$launcher" || fail "a stopped run ends well: $(cat log)"
+assert_contains log 'reference log-probs: stopped by a signal'
+[[ ! -e early/metrics.jsonl && ! -e early/model ]] || fail "a run without a reference took steps"
+go_on early
+assert_same_file early/model/model.safetensors whole/model/model.safetensors
 
 fact "a rank that is killed ends the others; the run goes on from its newest checkpoint"
 start killed --set checkpoint.every=1

@@ -50,6 +50,7 @@ typedef struct {
     dpo_pass pass;                    /**< owned */
     dpo_digest policy_digest;         /**< of the weights the session began with */
     dpo_digest reference_digest;      /**< of the reference's weights */
+    bool stopped; /**< a signal ended the reference pass: no reference log-probs, no policy */
 } dpo_session;
 
 /**
@@ -67,7 +68,8 @@ DPO_MUST_CHECK dpo_status dpo_session_open(const dpo_grid *grid, const dpo_run_c
 
 /**
  * Makes the model and loads the reference's weights into it, fills the reference cache and reads the
- * reference log-probs; then loads the policy's weights. One set of weights is in memory at any time.
+ * reference log-probs; then loads the policy's weights. One set of weights is in memory at any time. After a
+ * signal the session is `stopped` and of no more use; what was computed is in the cache.
  *
  * \collective{all ranks of the grid}
  * \param[in,out] session    After dpo_session_open().

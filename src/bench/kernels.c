@@ -3,7 +3,8 @@
  * Attention, against the matmul peak; reading a key-value cache, against the memory. And all other kernels.
  *
  *   N tokens, H heads, K kv-heads, E head_dim. The micro-batch is two examples of a
- *   prompt and two responses, a quarter and two eighths of the tokens.
+ *   prompt and two responses, a quarter and two eighths of the tokens. Of the five products of attention's backward
+ *   pass four are counted, since one only computes the scores again: 0.8 is the most that it can show.
  */
 #include "bench_private.h"
 #include "dpo/base/memory.h"

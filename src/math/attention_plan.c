@@ -21,10 +21,14 @@ static int64_t tile_queries(int64_t group)
     return queries;
 }
 
-/* P: with more kv-heads there are tasks enough without many strips. */
-static int64_t max_strips(int64_t group)
+/* P: with more kv-heads there are tasks enough without many strips; larger groups have more work to share. */
+static int64_t max_strips(const dpo_attention_shape *shape)
 {
-    return group < MAX_STRIPS ? group : MAX_STRIPS;
+    int64_t group = group_of(shape);
+    int64_t strips = (TREE_TASKS + shape->n_kv_heads - 1) / shape->n_kv_heads;
+
+    strips = group > strips ? group : strips;
+    return strips < MAX_STRIPS ? strips : MAX_STRIPS;
 }
 
 /* Floats of one thread's scratch for tiles of n_rows. */
@@ -36,7 +40,7 @@ static int64_t scratch_floats(int64_t n_rows, int64_t head_dim)
 int64_t dpo_attention_plan_bytes(const dpo_attention_shape *shape, int64_t max_tokens)
 {
     int64_t group = group_of(shape), n_rows = tile_queries(group) * group;
-    int64_t heads = 2 * (1 + max_strips(group)) * shape->n_kv_heads * shape->head_dim * max_tokens;
+    int64_t heads = 2 * (1 + max_strips(shape)) * shape->n_kv_heads * shape->head_dim * max_tokens;
     int64_t tiles = max_tokens * (int64_t)(sizeof(query_tile) + sizeof(query_strip));
 
     return (heads + omp_get_max_threads() * scratch_floats(n_rows, shape->head_dim)) *
@@ -102,7 +106,7 @@ dpo_status dpo_attention_create(const dpo_attention_shape *shape, int64_t max_to
         .out_width = shape->n_heads * shape->head_dim,
         .max_tokens = max_tokens,
         .tile_queries = tile_queries(group),
-        .max_strips = max_strips(group),
+        .max_strips = max_strips(shape),
         .n_threads = omp_get_max_threads(),
         .scale = (float)(1.0 / sqrt((double)shape->head_dim)),
         .query_scale = (float)(1.4426950408889634 / sqrt((double)shape->head_dim)),

@@ -25,9 +25,9 @@ enum { SCORE_LANES = 16 };
 _Static_assert(TILE_KEYS % SCORE_LANES == 0, "full pieces are not padded");
 /*
  * A backward task is (strip, kv-head). Trees are cut when they have work enough, whatever the number of threads and
- * the other trees are, so that bits do not depend on those.
+ * the other trees are, so that bits do not depend on those. A large tree gives TREE_TASKS or more.
  */
-enum { MAX_STRIPS = 8, STRIP_WORK = 1 << 16 };
+enum { MAX_STRIPS = 8, TREE_TASKS = 12, STRIP_WORK = 1 << 16 };
 /* T is a power of two: of every piece of its own segment a query sees at least one key. */
 _Static_assert(TILE_KEYS % MAX_TILE_QUERIES == 0, "a tile lies within one piece of keys");
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "dpo/train/reference_pass.h"
 
-#include <string.h>
+#include <math.h>
 
 #include "dpo/base/clock.h"
 #include "dpo/base/log.h"
@@ -14,35 +14,83 @@
 /* Examples of a rank between two commits: what a killed job may lose. */
 enum { EXAMPLES_PER_RANK = 64 };
 
-/* A pass under way. Invariant: is_missing[r] says whether response r has to be computed and put. */
+/*
+ * A pass under way. Invariants: wanted are the responses of the first n_steps steps of the plan, rising, and
+ * number[wanted[i]] = i is what the cache calls them; is_missing[r] says whether response r has to be computed
+ * and put.
+ */
 typedef struct {
     dpo_session *session;
     const dpo_token_store *store;
-    dpo_reference_cache *cache;
     dpo_batch_plan *plan; /* owned */
-    bool *is_missing;     /* owned, [responses of the token store] */
+    int64_t n_steps;
+    int64_t n_wanted;
+    int64_t *wanted;            /* owned, [n_wanted] */
+    int64_t *number;            /* owned, [responses of the token store]; -1: not wanted */
+    dpo_reference_cache *cache; /* owned */
+    bool *is_missing;           /* owned, [responses of the token store] */
     int64_t n_missing;
     bool stops;        /* a signal came: the tensor-parallel ranks have no more passes */
     dpo_status status; /* of putting; passes go on after a failure, for they are collective */
 } reference_pass;
 
-static dpo_status pass_create(dpo_session *session, dpo_set set, dpo_reference_cache *cache,
-                              reference_pass *p)
+/* A training run that is shorter than an epoch asks for what it will see; everybody else for all. */
+static int64_t count_steps(const reference_pass *p, dpo_set set)
 {
-    const int64_t *missing;
+    int64_t n_all = dpo_batch_plan_steps_per_epoch(p->plan), n = p->session->run->train.steps;
+    bool trains = set == DPO_SET_TRAIN && dpo_model_limits_of(p->session->model)->trainable;
 
-    *p = (reference_pass){.session = session, .store = session->set[set].store, .cache = cache};
-    missing = dpo_reference_cache_missing(cache, &p->n_missing);
-    DPO_TRY(DPO_NEW(p->is_missing, dpo_token_store_n_responses(p->store)));
-    for (int64_t i = 0; i < p->n_missing; i++)
-        p->is_missing[missing[i]] = true;
-    return dpo_session_plan(session, set, &p->plan);
+    return trains && n > 0 && n < n_all ? n : n_all;
+}
+
+static void list_wanted(reference_pass *p)
+{
+    const int64_t seen = 0;
+    int64_t n_responses = dpo_token_store_n_responses(p->store);
+
+    for (int64_t r = 0; r < n_responses; r++)
+        p->number[r] = -1;
+    for (int64_t step = 0; step < p->n_steps; step++) {
+        int64_t n;
+
+        dpo_batch_plan_run(p->plan, step);
+        const int64_t *examples = dpo_batch_plan_examples(p->plan, &n);
+
+        for (int64_t i = 0; i < n; i++) {
+            dpo_range responses = dpo_token_store_responses(p->store, examples[i]);
+
+            for (int64_t r = responses.begin; r < responses.end; r++)
+                p->number[r] = seen;
+        }
+    }
+    for (int64_t r = 0; r < n_responses; r++) {
+        if (p->number[r] != seen) continue;
+        p->wanted[p->n_wanted] = r;
+        p->number[r] = p->n_wanted++;
+    }
+}
+
+static dpo_status pass_create(dpo_session *session, dpo_set set, reference_pass *p)
+{
+    int64_t n_responses = dpo_token_store_n_responses(session->set[set].store);
+
+    *p = (reference_pass){.session = session, .store = session->set[set].store};
+    DPO_TRY(dpo_session_plan(session, set, &p->plan));
+    DPO_TRY(DPO_NEW(p->wanted, n_responses));
+    DPO_TRY(DPO_NEW(p->number, n_responses));
+    DPO_TRY(DPO_NEW(p->is_missing, n_responses));
+    p->n_steps = count_steps(p, set);
+    list_wanted(p);
+    return DPO_OK;
 }
 
 static void pass_destroy(reference_pass *p)
 {
+    dpo_reference_cache_close(&p->cache);
     dpo_batch_plan_destroy(&p->plan);
     dpo_free(p->is_missing);
+    dpo_free(p->number);
+    dpo_free(p->wanted);
 }
 
 static bool has_missing(const reference_pass *p, int64_t n_examples, const int64_t *examples)
@@ -81,8 +129,8 @@ static void run_micro_batch(reference_pass *p, int64_t n_examples, const int64_t
     if (dpo_grid_rank(p->session->grid, DPO_TENSOR) != 0) return;
     for (int64_t i = 0; i < m->n_responses; i++)
         if (p->is_missing[m->response[i]] && p->status == DPO_OK)
-            p->status =
-                dpo_reference_cache_put(p->cache, m->response[i], pass->row_logp + m->row_begin[i]);
+            p->status = dpo_reference_cache_put(p->cache, p->number[m->response[i]],
+                                                pass->row_logp + m->row_begin[i]);
 }
 
 static void run_shard(reference_pass *p, int shard)
@@ -124,28 +172,27 @@ static dpo_status commit(reference_pass *p)
 static dpo_status run_steps(reference_pass *p)
 {
     const dpo_grid *grid = p->session->grid;
-    int64_t n_steps = dpo_batch_plan_steps_per_epoch(p->plan);
     int64_t piece = (int64_t)EXAMPLES_PER_RANK * dpo_grid_size(grid, DPO_DATA);
     int64_t n_uncommitted = 0;
 
-    for (int64_t step = 0; step < n_steps && !p->session->stopped; step++) {
+    for (int64_t step = 0; step < p->n_steps && !p->session->stopped; step++) {
         int64_t n_examples;
 
         run_step(p, step);
         (void)dpo_batch_plan_examples(p->plan, &n_examples);
         n_uncommitted += n_examples;
-        if (n_uncommitted < piece && step < n_steps - 1) continue;
+        if (n_uncommitted < piece && step < p->n_steps - 1) continue;
         DPO_TRY(commit(p));
         n_uncommitted = 0;
         dpo_log_live("reference log-probs, batch %lld/%lld", (long long)(step + 1),
-                     (long long)n_steps);
+                     (long long)p->n_steps);
     }
     return DPO_OK;
 }
 
 static void report(const reference_pass *p, const char *path, double time_s)
 {
-    long long n_all = dpo_token_store_n_responses(p->store), n_asked = p->n_missing;
+    long long n_all = p->n_wanted, n_asked = p->n_missing;
     int64_t n_left;
 
     (void)dpo_reference_cache_missing(p->cache, &n_left);
@@ -160,27 +207,36 @@ static void report(const reference_pass *p, const char *path, double time_s)
                      n_all, time_s, path);
 }
 
-static dpo_status fill(dpo_session *session, dpo_set set, const char *path,
-                       dpo_reference_cache *cache)
+static dpo_status fill(reference_pass *p, const char *path)
 {
     double begin_s = dpo_clock_s();
-    reference_pass p;
-    dpo_status status = dpo_agree(session->grid, pass_create(session, set, cache, &p));
+    const int64_t *missing = dpo_reference_cache_missing(p->cache, &p->n_missing);
 
-    if (status == DPO_OK && p.n_missing > 0) status = run_steps(&p);
-    if (status == DPO_OK) report(&p, path, dpo_clock_s() - begin_s);
-    pass_destroy(&p);
-    return status;
+    for (int64_t i = 0; i < p->n_missing; i++)
+        p->is_missing[p->wanted[missing[i]]] = true;
+    if (p->n_missing > 0) DPO_TRY(run_steps(p));
+    report(p, path, dpo_clock_s() - begin_s);
+    return DPO_OK;
 }
 
-static dpo_status open_cache(dpo_session *session, const dpo_data_set *data, const char *path,
-                             dpo_reference_cache **cache)
+/* Moves the digests and lengths of the wanted responses to the front. */
+static dpo_reference_wanted pick(const reference_pass *p, dpo_digest *digests, int64_t *n_tokens)
 {
+    for (int64_t i = 0; i < p->n_wanted; i++) {
+        digests[i] = digests[p->wanted[i]];
+        n_tokens[i] = n_tokens[p->wanted[i]];
+    }
+    return (dpo_reference_wanted){p->n_wanted, digests, n_tokens};
+}
+
+static dpo_status open_cache(reference_pass *p, const char *path)
+{
+    const dpo_session *session = p->session;
     const char *model = session->run->reference.model;
     const dpo_reference_key key = {
         .digest = dpo_digest_join(session->reference_digest, dpo_digest_of("f32", 3)),
         .model = model != NULL ? model : session->source.folder};
-    int64_t n = dpo_token_store_n_responses(data->store);
+    int64_t n = dpo_token_store_n_responses(p->store);
     dpo_digest *digests = NULL;
     int64_t *n_tokens = NULL;
     dpo_status status = DPO_NEW(digests, n);
@@ -188,38 +244,46 @@ static dpo_status open_cache(dpo_session *session, const dpo_data_set *data, con
     if (status == DPO_OK) status = DPO_NEW(n_tokens, n);
     status = dpo_agree(session->grid, status);
     if (status == DPO_OK)
-        status = dpo_reference_digests(session->grid, data->store, digests, n_tokens);
+        status = dpo_reference_digests(session->grid, p->store, digests, n_tokens);
     if (status == DPO_OK) {
-        const dpo_reference_wanted wanted = {n, digests, n_tokens};
+        const dpo_reference_wanted wanted = pick(p, digests, n_tokens);
 
-        status = dpo_reference_cache_open(session->grid, path, &key, &wanted, cache);
+        status = dpo_reference_cache_open(session->grid, path, &key, &wanted, &p->cache);
     }
     dpo_free(digests);
     dpo_free(n_tokens);
     return status;
 }
 
-/* The sums of a set whose responses are all there. */
-static dpo_status read_sums(const dpo_session *session, const dpo_reference_cache *cache,
-                            dpo_data_set *data)
+/* The sums of the wanted responses, which are all there; those of the others are no numbers. */
+static dpo_status read_sums(const reference_pass *p, dpo_data_set *data)
 {
-    DPO_TRY(dpo_agree(session->grid,
-                      DPO_NEW(data->reference_logp, dpo_token_store_n_responses(data->store))));
-    return dpo_reference_cache_sums(session->grid, cache, data->reference_logp);
+    const dpo_grid *grid = p->session->grid;
+    int64_t n = dpo_token_store_n_responses(p->store);
+    double *sums;
+    dpo_status status = DPO_NEW(sums, p->n_wanted);
+
+    if (status == DPO_OK) status = DPO_NEW(data->reference_logp, n);
+    status = dpo_agree(grid, status);
+    if (status == DPO_OK) status = dpo_reference_cache_sums(grid, p->cache, sums);
+    for (int64_t r = 0; r < n && status == DPO_OK; r++)
+        data->reference_logp[r] = p->number[r] >= 0 ? sums[p->number[r]] : (double)NAN;
+    dpo_free(sums);
+    return status;
 }
 
 dpo_status dpo_reference_pass(dpo_session *session, dpo_set set, const char *path)
 {
-    dpo_data_set *data = &session->set[set];
-    dpo_reference_cache *cache = NULL;
+    reference_pass p;
 
     if (session->stopped) return DPO_OK;
-    dpo_status status = open_cache(session, data, path, &cache);
+    dpo_status status = dpo_agree(session->grid, pass_create(session, set, &p));
 
+    if (status == DPO_OK) status = open_cache(&p, path);
     dpo_phase_begin(DPO_PHASE_REFERENCE);
-    if (status == DPO_OK) status = fill(session, set, path, cache);
+    if (status == DPO_OK) status = fill(&p, path);
     dpo_phase_end(DPO_PHASE_REFERENCE);
-    if (status == DPO_OK && !session->stopped) status = read_sums(session, cache, data);
-    dpo_reference_cache_close(&cache);
+    if (status == DPO_OK && !session->stopped) status = read_sums(&p, &session->set[set]);
+    pass_destroy(&p);
     return status;
 }

@@ -36,6 +36,15 @@ ranks 2 train "${options[@]}" --out b --set objective.beta=0.3 --set reference.c
 assert_contains log 'a/reference.h5'
 assert_lacks log 'computed in'
 
+fact "a short run computes the reference of what it sees; its numbers are those of the whole reference"
+ranks 2 train "${options[@]}" --out short --set train.steps=2 2>log
+assert_contains log 'reference log-probs: 32 of 32 computed'
+ranks 2 train "${options[@]}" --out informed --set train.steps=2 --set reference.cache=a/reference.h5 2>log
+assert_contains log 'reference log-probs: all 32 found in a/reference.h5'
+assert_same_file short/model/model.safetensors informed/model/model.safetensors
+ranks 2 reference --model "$MODEL" --data pairs.jsonl --out short 2>log
+assert_contains log 'reference log-probs: 64 of 96 computed'
+
 fact "a finished run has nothing to do, and says so"
 ranks 2 train "${options[@]}" --out a --set checkpoint.every=2 2>log
 assert_contains log '6 of 6 steps are done'

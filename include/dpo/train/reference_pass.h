@@ -12,9 +12,12 @@
 #include "dpo/train/session.h"
 
 /**
- * Fills the cache with what a data set lacks and reads the sums into set->reference_logp. After a signal
- * (dpo_stop_requested()) to some rank it ends early, with session->stopped, without the sums, and with all that
- * was computed in the cache; a session that is stopped already is left alone.
+ * Fills the cache with what it lacks of a data set and reads the sums into set->reference_logp. If the model is
+ * trainable and train.steps is less than an epoch, this is about the responses of these steps only, and the
+ * sums of the others are NaN.
+ *
+ * After a signal (dpo_stop_requested()) to some rank the pass ends early, with session->stopped, without the
+ * sums, and with all that was computed in the cache; a session that is stopped already is left alone.
  *
  * \collective{all ranks of the grid}
  * \param[in,out] session  Its model holds the reference's weights, of digest session->reference_digest.

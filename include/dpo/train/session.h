@@ -31,7 +31,8 @@ typedef enum { DPO_SET_TRAIN, DPO_SET_EVAL, DPO_N_SETS } dpo_set;
 typedef struct {
     dpo_token_store *store;  /**< owned */
     dpo_example_cost *costs; /**< owned, [examples] */
-    double *reference_logp;  /**< owned, f64 [responses] sums of the reference, nats; NULL before */
+    double *reference_logp;  /**< owned, f64 [responses] sums of the reference, nats; NULL before;
+                                  NaN of those that no step of the run takes */
 } dpo_data_set;
 
 /** A session; opening it collectively makes the parts in this order. */

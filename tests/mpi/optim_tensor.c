@@ -104,9 +104,11 @@ static dpo_status compare_run(void *context, int64_t row, int64_t global_begin, 
     comparison *c = context;
     const float *want = c->whole->weights + c->whole->parameters.row[row].offset + global_begin;
 
-    for (int64_t i = 0; i < count; i++)
-        c->largest =
-            fmax(c->largest, fabs((double)c->part->weights[local_begin + i] - (double)want[i]));
+    for (int64_t i = 0; i < count; i++) {
+        double distance = fabs((double)c->part->weights[local_begin + i] - (double)want[i]);
+
+        if (distance > c->largest) c->largest = distance;
+    }
     return DPO_OK;
 }
 

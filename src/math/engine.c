@@ -94,10 +94,18 @@ const char *dpo_engine_library(void)
     return dpo_onednn_version();
 }
 
+/* On other CPUs oneDNN answers with a name of x86-64. */
+#ifdef DPO_PROCESSOR
+const char *dpo_engine_cpu(void)
+{
+    return DPO_PROCESSOR;
+}
+#else
 const char *dpo_engine_cpu(void)
 {
     return dpo_onednn_cpu();
 }
+#endif
 
 bool dpo_engine_has_bf16(const char **reason)
 {

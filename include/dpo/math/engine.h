@@ -14,7 +14,8 @@
 /** Version of the oneDNN library that runs, such as "2.6.3"; valid for ever. \local */
 const char *dpo_engine_library(void);
 
-/** Instruction set that oneDNN uses, by its name for it, such as "avx2"; valid for ever. \local */
+/** Instruction set that oneDNN uses, by its name for it, such as "avx2"; on other CPUs than x86-64 their kind, such
+ * as "aarch64"; valid for ever. \local */
 const char *dpo_engine_cpu(void);
 
 /** Instruction set that this program's own kernels use, such as "x86-64-v3"; valid for ever. \local */

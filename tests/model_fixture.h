@@ -124,4 +124,52 @@ static inline void random_coefficients(int64_t n, float *coefficient)
         coefficient[i] = (float)dpo_random_normal(9, DPO_STREAM_TEST, 0, (uint64_t)i);
 }
 
+enum { N_SYSTEM = 3, N_QUESTION = 5, N_RESPONSES = 4 };
+
+static const int64_t response_tokens[N_RESPONSES] = {7, 1, 4, 6};
+
+/* A forest: a system prompt with a prompt with two responses, and a prompt with two responses. */
+static inline void make_forest(test_batch *b)
+{
+    int32_t token[16];
+    int64_t prompt;
+
+    clear_batch(b);
+    random_tokens(0, N_SYSTEM, 50, token);
+    prompt = add_segment(b, -1, N_SYSTEM, token);
+    for (uint32_t i = 0; i < N_RESPONSES; i++) {
+        if (i % 2 == 0) {
+            random_tokens(10 + i, N_QUESTION, 50, token);
+            prompt = add_segment(b, i == 0 ? prompt : -1, N_QUESTION, token);
+        }
+        random_tokens(20 + i, response_tokens[i], 50, token);
+        add_response(b, prompt, response_tokens[i], token);
+    }
+}
+
+static inline double loss_of(dpo_model *model, const dpo_batch *batch, const float *coefficient)
+{
+    float logp[MAX_ROWS];
+    double loss = 0;
+
+    dpo_model_forward(model, batch, logp);
+    for (int64_t r = 0; r < batch->n_rows; r++)
+        loss += (double)coefficient[r] * (double)logp[r];
+    return loss;
+}
+
+/* Largest difference of the gradients, relative to the norm of the first. */
+static inline double gradient_distance(dpo_model *a, dpo_model *b)
+{
+    const float *ga = dpo_model_gradients(a), *gb = dpo_model_gradients(b);
+    double difference = 0, norm = 0;
+
+    for (int64_t k = 0; k < dpo_model_parameters(a)->n_elements; k++) {
+        difference += ((double)ga[k] - (double)gb[k]) * ((double)ga[k] - (double)gb[k]);
+        norm += (double)ga[k] * (double)ga[k];
+    }
+    assert_true(norm > 0);
+    return sqrt(difference / norm);
+}
+
 #endif

@@ -3,6 +3,7 @@
 
 #include "command.h"
 #include "dpo/base/memory.h"
+#include "dpo/train/precision.h"
 #include "dpo/train/samples.h"
 
 /* Tokens of one pass over a prompt. */
@@ -11,9 +12,13 @@ enum { PREFILL_TOKENS = 512 };
 static dpo_status load(dpo_call *call, const dpo_model_source *source, dpo_model **model,
                        dpo_tokenizer **tokenizer, dpo_chat_template **chat_template)
 {
-    const dpo_model_limits limits = {.max_tokens = PREFILL_TOKENS, .max_rows = 1};
+    dpo_model_limits limits = {.max_tokens = PREFILL_TOKENS, .max_rows = 1};
     dpo_model_config config;
+    dpo_precision precision;
 
+    DPO_TRY(dpo_precision_choose(call->grid, &call->run, &precision));
+    limits.compute = precision.compute;
+    limits.activations = precision.activations;
     DPO_TRY(dpo_model_config_read(call->grid, source->folder, &config));
     DPO_TRY(dpo_agree(call->grid, dpo_tokenizer_load(source->folder, tokenizer)));
     if (call->run.generate.chat)

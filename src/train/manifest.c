@@ -56,6 +56,8 @@ static dpo_status fill(const dpo_session *session, dpo_json *m)
     DPO_TRY(dpo_json_put_text(m, "hdf5", dpo_h5_library()));
     DPO_TRY(dpo_json_put_text(m, "cpu", dpo_engine_cpu()));
     DPO_TRY(dpo_json_put_text(m, "kernels", dpo_engine_kernels()));
+    DPO_TRY(dpo_json_put_text(m, "precision", dpo_element_name(session->precision.compute)));
+    DPO_TRY(dpo_json_put_text(m, "activations", dpo_element_name(session->precision.activations)));
     DPO_TRY(dpo_json_put_int(m, "nodes", dpo_grid_nodes(grid)));
     DPO_TRY(dpo_json_put_int(m, "ranks", dpo_grid_size(grid, DPO_WORLD)));
     DPO_TRY(dpo_json_put_int(m, "tensor_parallel", dpo_grid_size(grid, DPO_TENSOR)));

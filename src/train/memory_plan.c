@@ -14,6 +14,7 @@ dpo_status dpo_memory_plan_make(const dpo_memory_needs *needs, const dpo_model_l
     *plan = (dpo_memory_plan){.program = needs->program_bytes};
     DPO_TRY(dpo_model_plan(needs->config, limits, &needs->partition, &model));
     plan->weights = model.weights;
+    plan->rounded = model.rounded;
     plan->gradients = model.gradients;
     if (limits->trainable) {
         plan->optimizer = needs->n_states * (model.weights / needs->data_size);
@@ -114,11 +115,17 @@ void dpo_memory_plan_log(const dpo_memory_plan *plan, const dpo_model_limits *li
         const char *name;
         int64_t bytes;
     } rows[] = {
-        {"program and data", plan->program},   {"weights", plan->weights},
-        {"gradients", plan->gradients},        {"optimizer states", plan->optimizer},
-        {"average of weights", plan->average}, {"sums of shards", plan->shard_sums},
-        {"activations", plan->activations},    {"scratch", plan->scratch},
-        {"kept logits", plan->logits},         {"all", plan->total},
+        {"program and data", plan->program},
+        {"weights", plan->weights},
+        {"weights in bf16", plan->rounded},
+        {"gradients", plan->gradients},
+        {"optimizer states", plan->optimizer},
+        {"average of weights", plan->average},
+        {"sums of shards", plan->shard_sums},
+        {"activations", plan->activations},
+        {"scratch", plan->scratch},
+        {"kept logits", plan->logits},
+        {"all", plan->total},
     };
 
     dpo_log_info("memory of a rank, of %.0f MiB that it may use, for micro-batches of %lld tokens "

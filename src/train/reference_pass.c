@@ -2,6 +2,8 @@
 #include "dpo/train/reference_pass.h"
 
 #include <math.h>
+#include <stdio.h>
+#include <string.h>
 
 #include "dpo/base/clock.h"
 #include "dpo/base/log.h"
@@ -229,13 +231,22 @@ static dpo_reference_wanted pick(const reference_pass *p, dpo_digest *digests, i
     return (dpo_reference_wanted){p->n_wanted, digests, n_tokens};
 }
 
+/* Of the name that a cache file has for its reference. */
+enum { REFERENCE_NAME_BYTES = 1024 };
+
 static dpo_status open_cache(reference_pass *p, const char *path)
 {
     const dpo_session *session = p->session;
     const char *model = session->run->reference.model;
+    char precision[DPO_PRECISION_TEXT_BYTES], name[REFERENCE_NAME_BYTES];
+
+    dpo_precision_text(&session->precision, dpo_grid_size(session->grid, DPO_TENSOR), precision);
+    (void)snprintf(name, sizeof name, "%s in %s", model != NULL ? model : session->source.folder,
+                   precision);
     const dpo_reference_key key = {
-        .digest = dpo_digest_join(session->reference_digest, dpo_digest_of("f32", 3)),
-        .model = model != NULL ? model : session->source.folder};
+        .digest = dpo_digest_join(session->reference_digest,
+                                  dpo_digest_of(precision, (int64_t)strlen(precision))),
+        .model = name};
     int64_t n = dpo_token_store_n_responses(p->store);
     dpo_digest *digests = NULL;
     int64_t *n_tokens = NULL;

@@ -7,7 +7,7 @@
 #include "dpo/comm/buckets.h"
 #include "run_config_optimizer.h"
 
-static const char *const precisions[] = {"auto", "f32", NULL};
+static const char *const precisions[] = {"auto", "f32", "bf16", NULL}; /* dpo_precision_wish */
 static const char *const truncations[] = {"keep_start", "keep_end", "drop", "error", NULL};
 static const char *const empties[] = {"error", "drop", "keep", NULL};
 static const char *const groups[] = {"none", "prompt", NULL};
@@ -42,7 +42,8 @@ static const dpo_field fields[] = {
     {"seed", DPO_FIELD_INT, AT(seed), "42", NULL, 0, 0x1p53, NULL, NULL,
      "seed of shuffling and of sampled text", PASS | DPO_FOR_GENERATE},
     {"precision", DPO_FIELD_CHOICE, AT(precision), "\"auto\"", NULL, 0, 0, precisions, NULL,
-     "number format of the computation", PASS | DPO_FOR_GENERATE},
+     "operands of matrix products; auto takes bf16 where the CPU multiplies it",
+     PASS | DPO_FOR_GENERATE},
     {"data.train", DPO_FIELD_JSON, AT(data.train), NULL, "required", 0, 0, NULL, NULL,
      "preference file, or a list of files or {path, limit, name}", DATA},
     {"data.eval", DPO_FIELD_JSON, AT(data.eval), NULL, "none", 0, 0, NULL, NULL,
@@ -153,6 +154,8 @@ static const dpo_field fields[] = {
     {"memory.recompute", DPO_FIELD_CHOICE, AT(memory.recompute), "\"auto\"", NULL, 0, 0, recomputes,
      NULL, "activations that are computed again instead of kept; the bits are the same",
      TRAIN | FREE},
+    {"memory.activations", DPO_FIELD_CHOICE, AT(memory.activations), "\"auto\"", NULL, 0, 0,
+     precisions, NULL, "how layers keep their activations; auto: as precision computes", PASS},
     {"checkpoint.every", DPO_FIELD_INT, AT(checkpoint.every), "0", "at the end", 0, 1 << 30, NULL,
      "steps", "steps between checkpoints", TRAIN | FREE},
     {"checkpoint.keep", DPO_FIELD_INT, AT(checkpoint.keep), "2", NULL, 0, 1 << 30, NULL, "files",

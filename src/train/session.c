@@ -268,7 +268,9 @@ static dpo_status make_model(dpo_session *session, bool trainable)
     demand d = demand_of(session);
     dpo_model_limits limits = {.logits_bytes = trainable ? logits_budget_bytes : 0,
                                .trainable = trainable,
-                               .transport = (dpo_transport_kind)run->parallel.transport};
+                               .transport = (dpo_transport_kind)run->parallel.transport,
+                               .compute = session->precision.compute,
+                               .activations = session->precision.activations};
 
     if (run->memory.recompute > 0) limits.recompute = (dpo_recompute)(run->memory.recompute - 1);
     if (d.positions > session->model_config.max_positions)
@@ -324,6 +326,7 @@ dpo_status dpo_session_load(dpo_session *session, bool trainable)
     const dpo_run_config *run = session->run;
     bool is_own = run->reference.model == NULL && session->source.checkpoint == NULL;
 
+    DPO_TRY(dpo_precision_choose(session->grid, run, &session->precision));
     DPO_TRY(make_model(session, trainable));
     DPO_TRY(load_reference(session));
     DPO_TRY(dpo_model_digest(session->grid, session->model, &session->reference_digest));

@@ -49,6 +49,7 @@ static inline void configure(const char *keys, const char *more, const char *dat
     *run = (dpo_run_config){0};
     ASSERT_OK(dpo_buffer_printf(&text,
                                 "{\"model\": \"%s/configs/stories260K\", \"out\": \"%s\", "
+                                "\"precision\": \"f32\", "
                                 "\"data\": {\"train\": \"%s\", \"shuffle\": false}}",
                                 source_folder(), out, data));
     ASSERT_OK(dpo_config_create(fields, n_fields, &config));

@@ -18,40 +18,6 @@ static const double step = 0.01;
 static const double noise = 2e-3;
 static const double relative = 1e-4;
 
-enum { N_SYSTEM = 3, N_PROMPT = 5, N_RESPONSES = 4 };
-
-static const int64_t response_tokens[N_RESPONSES] = {7, 1, 4, 6};
-
-/* A forest: a system prompt with a prompt with two responses, and a prompt with two responses. */
-static void make_forest(test_batch *b)
-{
-    int32_t token[16];
-    int64_t prompt;
-
-    clear_batch(b);
-    random_tokens(0, N_SYSTEM, 50, token);
-    prompt = add_segment(b, -1, N_SYSTEM, token);
-    for (uint32_t i = 0; i < N_RESPONSES; i++) {
-        if (i % 2 == 0) {
-            random_tokens(10 + i, N_PROMPT, 50, token);
-            prompt = add_segment(b, i == 0 ? prompt : -1, N_PROMPT, token);
-        }
-        random_tokens(20 + i, response_tokens[i], 50, token);
-        add_response(b, prompt, response_tokens[i], token);
-    }
-}
-
-static double loss_of(dpo_model *model, const dpo_batch *batch, const float *coefficient)
-{
-    float logp[MAX_ROWS];
-    double loss = 0;
-
-    dpo_model_forward(model, batch, logp);
-    for (int64_t r = 0; r < batch->n_rows; r++)
-        loss += (double)coefficient[r] * (double)logp[r];
-    return loss;
-}
-
 /* Moves one tensor's weights by h along a direction and puts them back. */
 static double loss_at(dpo_model *model, const test_batch *b, const float *coefficient,
                       const dpo_parameter *row, const double *direction, double h)
@@ -148,20 +114,6 @@ static void gradient_of_every_tensor_is_the_slope_with_its_own_head(void **state
 {
     (void)state;
     check_gradient(false, 0);
-}
-
-/* Largest difference of the gradients, relative to the norm of the first. */
-static double gradient_distance(dpo_model *a, dpo_model *b)
-{
-    const float *ga = dpo_model_gradients(a), *gb = dpo_model_gradients(b);
-    double difference = 0, norm = 0;
-
-    for (int64_t k = 0; k < dpo_model_parameters(a)->n_elements; k++) {
-        difference += ((double)ga[k] - (double)gb[k]) * ((double)ga[k] - (double)gb[k]);
-        norm += (double)ga[k] * (double)ga[k];
-    }
-    assert_true(norm > 0);
-    return sqrt(difference / norm);
 }
 
 /* Adds loss and gradient of one response with all that is before it, as one segment of its own. */

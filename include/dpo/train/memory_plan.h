@@ -32,6 +32,7 @@ typedef struct {
 typedef struct {
     int64_t program;     /**< program, libraries, data sets */
     int64_t weights;     /**< f32 */
+    int64_t rounded;     /**< weights in bf16 */
     int64_t gradients;   /**< f32 */
     int64_t optimizer;   /**< states of this rank's shard */
     int64_t average;     /**< of the weights, this rank's shard */

@@ -34,12 +34,15 @@ typedef enum { DPO_RESUME_AUTO, DPO_RESUME_NEVER } dpo_resume;
 /** How the peak rate follows the batch; order of the names in the table. */
 typedef enum { DPO_LR_AS_GIVEN, DPO_LR_SQRT, DPO_LR_LINEAR } dpo_lr_scaling;
 
+/** What is wanted of a number format (train/precision.h). */
+typedef enum { DPO_PRECISION_AUTO, DPO_PRECISION_F32, DPO_PRECISION_BF16 } dpo_precision_wish;
+
 /** All keys, by group. Texts and JSON values are owned. */
 typedef struct {
     char *model;   /**< model folder, or checkpoint where a command takes one */
     char *out;     /**< folder of the run's files */
     int64_t seed;  /**< of shuffling and sampling */
-    int precision; /**< auto or f32 */
+    int precision; /**< dpo_precision_wish */
     /** The group "data". */
     struct {
         dpo_json *train;     /**< source or list of sources */
@@ -115,6 +118,7 @@ typedef struct {
     struct {
         double limit_gib; /**< of a rank; 0: what its node has, divided by the ranks of it */
         int recompute;    /**< 0: as much as is needed; else dpo_recompute of model/model.h + 1 */
+        int activations;  /**< dpo_precision_wish; auto: as the computation */
     } memory;
     /** The group "checkpoint". */
     struct {

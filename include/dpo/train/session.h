@@ -22,6 +22,7 @@
 #include "dpo/train/memory_plan.h"
 #include "dpo/train/model_source.h"
 #include "dpo/train/pass.h"
+#include "dpo/train/precision.h"
 #include "dpo/train/run_config.h"
 
 /** The two data sets of a run. */
@@ -44,6 +45,7 @@ typedef struct {
     dpo_chat_template *chat_template; /**< owned; NULL if the model has none */
     dpo_data_set set[DPO_N_SETS];     /**< owned */
     dpo_model_config model_config;    /**< of the policy */
+    dpo_precision precision;          /**< of policy and reference */
     int64_t budget_tokens;            /**< of a micro-batch; a longer example is alone in one */
     int64_t budget_rows;              /**< likewise */
     dpo_memory_plan memory;           /**< of this rank, with everything that training takes */

@@ -58,14 +58,14 @@ static void swiglu_forward(void *context)
 {
     elementwise *e = context;
 
-    dpo_swiglu_forward(DPO_F32, e->n_wide, e->config->d_ff, e->x, e->y);
+    dpo_swiglu_forward(DPO_F32, e->n_wide, e->config->d_ff, 2 * e->config->d_ff, e->x, e->y);
 }
 
 static void swiglu_backward(void *context)
 {
     elementwise *e = context;
 
-    dpo_swiglu_backward(DPO_F32, e->n_wide, e->config->d_ff, e->x, e->y, e->z);
+    dpo_swiglu_backward(DPO_F32, e->n_wide, e->config->d_ff, 2 * e->config->d_ff, e->x, e->y, e->z);
 }
 
 static void embedding_forward(void *context)

@@ -36,14 +36,14 @@ static void swiglu_forward(void *context)
 {
     stored *s = context;
 
-    dpo_swiglu_forward(DPO_BF16, s->n, s->d_ff, s->x, s->y);
+    dpo_swiglu_forward(DPO_BF16, s->n, s->d_ff, 2 * s->d_ff, s->x, s->y);
 }
 
 static void swiglu_backward(void *context)
 {
     stored *s = context;
 
-    dpo_swiglu_backward(DPO_BF16, s->n, s->d_ff, s->x, s->y, s->z);
+    dpo_swiglu_backward(DPO_BF16, s->n, s->d_ff, 2 * s->d_ff, s->x, s->y, s->z);
 }
 
 /* Bytes read and written for one item of [n, 2F]. */

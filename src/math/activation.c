@@ -53,28 +53,28 @@ static void backward_row(const row_shape *shape, const void *gate_up, const void
     }
 }
 
-void dpo_swiglu_forward(dpo_element element, int64_t n_tokens, int64_t d_ff, const void *gate_up,
-                        void *y)
+void dpo_swiglu_forward(dpo_element element, int64_t n_tokens, int64_t d_ff, int64_t stride,
+                        const void *gate_up, void *y)
 {
     const row_shape shape = {dpo_kernels_get(), element, d_ff};
 
     dpo_phase_begin(DPO_PHASE_ACTIVATION);
 #pragma omp parallel for schedule(static) if (n_tokens * d_ff >= PARALLEL_FROM)
     for (int64_t n = 0; n < n_tokens; n++)
-        forward_row(&shape, dpo_const_at(element, gate_up, n * 2 * d_ff),
+        forward_row(&shape, dpo_const_at(element, gate_up, n * stride),
                     dpo_at(element, y, n * d_ff));
     dpo_phase_end(DPO_PHASE_ACTIVATION);
 }
 
-void dpo_swiglu_backward(dpo_element element, int64_t n_tokens, int64_t d_ff, const void *gate_up,
-                         const void *dy, void *dgate_up)
+void dpo_swiglu_backward(dpo_element element, int64_t n_tokens, int64_t d_ff, int64_t stride,
+                         const void *gate_up, const void *dy, void *dgate_up)
 {
     const row_shape shape = {dpo_kernels_get(), element, d_ff};
 
     dpo_phase_begin(DPO_PHASE_ACTIVATION);
 #pragma omp parallel for schedule(static) if (n_tokens * d_ff >= PARALLEL_FROM)
     for (int64_t n = 0; n < n_tokens; n++)
-        backward_row(&shape, dpo_const_at(element, gate_up, n * 2 * d_ff),
-                     dpo_const_at(element, dy, n * d_ff), dpo_at(element, dgate_up, n * 2 * d_ff));
+        backward_row(&shape, dpo_const_at(element, gate_up, n * stride),
+                     dpo_const_at(element, dy, n * d_ff), dpo_at(element, dgate_up, n * stride));
     dpo_phase_end(DPO_PHASE_ACTIVATION);
 }

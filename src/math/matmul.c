@@ -24,21 +24,25 @@ struct dpo_matmul {
     int forward_phase, backward_phase; /* base/phase.h */
 };
 
-/* x or y of a run: rows of `width` elements and where converted ones go. */
+/* x or y of a run: rows of `width` elements and where converted ones go, which lie one behind the other. */
 typedef struct {
     dpo_element element;
-    int64_t width;
+    int64_t width, stride;
     void *staging;
 } side;
 
 static side x_side(const dpo_matmul *matmul)
 {
-    return (side){matmul->shape.x, matmul->shape.d_in, matmul->x_staging};
+    const dpo_matmul_shape *shape = &matmul->shape;
+
+    return (side){shape->x, shape->d_in, shape->d_in, matmul->x_staging};
 }
 
 static side y_side(const dpo_matmul *matmul)
 {
-    return (side){matmul->shape.y, matmul->shape.d_out, matmul->y_staging};
+    const dpo_matmul_shape *shape = &matmul->shape;
+
+    return (side){shape->y, shape->d_out, shape->y_stride, matmul->y_staging};
 }
 
 static bool is_converted(const dpo_matmul_shape *shape)
@@ -70,6 +74,7 @@ dpo_status dpo_matmul_create(const dpo_matmul_shape *shape, void *staging, dpo_m
 {
     DPO_ASSERT(shape->d_in > 0 && shape->d_out > 0 && shape->max_tokens > 0);
     DPO_ASSERT(shape->compute == DPO_F32 || dpo_onednn_multiplies_bf16());
+    DPO_ASSERT(shape->y_stride == 0 || shape->y_stride >= shape->d_out);
     int64_t strip = strip_rows(shape);
 
     DPO_TRY(DPO_NEW(*matmul, 1));
@@ -79,6 +84,7 @@ dpo_status dpo_matmul_create(const dpo_matmul_shape *shape, void *staging, dpo_m
                             .forward_phase = find_phase(shape->name, "forward"),
                             .backward_phase = find_phase(shape->name, "backward")};
     (*matmul)->shape.name = NULL;
+    if (shape->y_stride == 0) (*matmul)->shape.y_stride = shape->d_out;
     if (is_converted(shape)) (*matmul)->y_staging = (float *)staging + strip * shape->d_in;
     return DPO_OK;
 }
@@ -98,37 +104,6 @@ static void begin(const dpo_matmul *matmul, int phase, int64_t n_tokens)
     dpo_phase_add_flops(phase, 2.0 * (double)n_tokens * (double)shape->d_in * (double)shape->d_out);
 }
 
-/* The rows of a strip, as the products read them. */
-static const void *read_rows(const dpo_matmul *matmul, side from, dpo_range rows, const void *array)
-{
-    const dpo_kernels *kernels = dpo_kernels_get();
-    const void *first = dpo_const_at(from.element, array, rows.begin * from.width);
-
-    if (from.element == matmul->shape.compute) return first;
-#pragma omp parallel for schedule(static)
-    for (int64_t r = 0; r < dpo_range_length(rows); r++) {
-        int64_t at = r * from.width;
-
-        if (from.element == DPO_F32)
-            kernels->narrow(from.width, (const float *)first + at, (uint16_t *)from.staging + at);
-        else
-            kernels->widen(from.width, (const uint16_t *)first + at, (float *)from.staging + at);
-    }
-    return from.staging;
-}
-
-/* Behind a product into the staging memory. */
-static void write_rows(side to, dpo_range rows, void *array)
-{
-    const dpo_kernels *kernels = dpo_kernels_get();
-    uint16_t *first = (uint16_t *)array + rows.begin * to.width;
-
-    if (to.element == DPO_F32) return;
-#pragma omp parallel for schedule(static)
-    for (int64_t r = 0; r < dpo_range_length(rows); r++)
-        kernels->narrow(to.width, (const float *)to.staging + r * to.width, first + r * to.width);
-}
-
 /* An operand of the plan's compute type. */
 typedef struct {
     const void *data;
@@ -136,19 +111,52 @@ typedef struct {
     int transposed;
 } operand;
 
-/* Sizes of C = A B: C [m, n], A [m, k], B [k, n]. */
+/* The rows of a strip, as the products read them. */
+static operand read_rows(const dpo_matmul *matmul, side from, dpo_range rows, const void *array,
+                         int transposed)
+{
+    const dpo_kernels *kernels = dpo_kernels_get();
+    const void *first = dpo_const_at(from.element, array, rows.begin * from.stride);
+
+    if (from.element == matmul->shape.compute) return (operand){first, from.stride, transposed};
+#pragma omp parallel for schedule(static)
+    for (int64_t r = 0; r < dpo_range_length(rows); r++) {
+        const void *row = dpo_const_at(from.element, first, r * from.stride);
+        int64_t at = r * from.width;
+
+        if (from.element == DPO_F32)
+            kernels->narrow(from.width, row, (uint16_t *)from.staging + at);
+        else
+            kernels->widen(from.width, row, (float *)from.staging + at);
+    }
+    return (operand){from.staging, from.width, transposed};
+}
+
+/* Behind a product into the staging memory. */
+static void write_rows(side to, dpo_range rows, void *array)
+{
+    const dpo_kernels *kernels = dpo_kernels_get();
+    uint16_t *first = (uint16_t *)array + rows.begin * to.stride;
+
+    if (to.element == DPO_F32) return;
+#pragma omp parallel for schedule(static)
+    for (int64_t r = 0; r < dpo_range_length(rows); r++)
+        kernels->narrow(to.width, (const float *)to.staging + r * to.width, first + r * to.stride);
+}
+
+/* Sizes of C = A B: C [m, n], A [m, k], B [k, n]; elements from one row of C to the next. */
 typedef struct {
-    int64_t m, n, k;
+    int64_t m, n, k, c_stride;
 } sizes;
 
 static void multiply(dpo_element compute, sizes s, operand a, operand b, float beta, float *c)
 {
     if (compute == DPO_F32)
         dpo_gemm(s.m, s.n, s.k, (dpo_matrix){a.data, a.stride, a.transposed},
-                 (dpo_matrix){b.data, b.stride, b.transposed}, beta, c, s.n);
+                 (dpo_matrix){b.data, b.stride, b.transposed}, beta, c, s.c_stride);
     else
         dpo_gemm_bf16(s.m, s.n, s.k, (dpo_matrix_bf16){a.data, a.stride, a.transposed},
-                      (dpo_matrix_bf16){b.data, b.stride, b.transposed}, beta, c, s.n);
+                      (dpo_matrix_bf16){b.data, b.stride, b.transposed}, beta, c, s.c_stride);
 }
 
 /* to (=|+=) from W or from W^T. */
@@ -159,11 +167,14 @@ static void multiply_by_weight(const dpo_matmul *matmul, int64_t n_tokens, side 
     DPO_ASSERT(output == DPO_ASSIGN || to.element == DPO_F32);
     for (int64_t at = 0; at < n_tokens; at += matmul->strip) {
         dpo_range rows = {at, at + matmul->strip < n_tokens ? at + matmul->strip : n_tokens};
-        operand a = {read_rows(matmul, from, rows, in), from.width, 0};
-        float *c = to.element == DPO_F32 ? (float *)out + at * to.width : to.staging;
+        operand a = read_rows(matmul, from, rows, in, 0);
+        bool is_direct = to.element == DPO_F32;
+        float *c = is_direct ? (float *)out + at * to.stride : to.staging;
 
-        multiply(matmul->shape.compute, (sizes){dpo_range_length(rows), to.width, from.width}, a,
-                 weight, output == DPO_ADD ? 1.0f : 0.0f, c);
+        multiply(
+            matmul->shape.compute,
+            (sizes){dpo_range_length(rows), to.width, from.width, is_direct ? to.stride : to.width},
+            a, weight, output == DPO_ADD ? 1.0f : 0.0f, c);
         write_rows(to, rows, out);
     }
 }
@@ -202,11 +213,11 @@ void dpo_matmul_backward_weight(dpo_matmul *matmul, int64_t n_tokens, const void
     begin(matmul, matmul->backward_phase, n_tokens);
     for (int64_t at = 0; at < n_tokens; at += matmul->strip) {
         dpo_range rows = {at, at + matmul->strip < n_tokens ? at + matmul->strip : n_tokens};
-        operand a = {read_rows(matmul, y_side(matmul), rows, dy), d_out, 1};
-        operand b = {read_rows(matmul, x_side(matmul), rows, x), d_in, 0};
+        operand a = read_rows(matmul, y_side(matmul), rows, dy, 1);
+        operand b = read_rows(matmul, x_side(matmul), rows, x, 0);
 
-        multiply(matmul->shape.compute, (sizes){d_out, d_in, dpo_range_length(rows)}, a, b, 1.0f,
-                 dweight);
+        multiply(matmul->shape.compute, (sizes){d_out, d_in, dpo_range_length(rows), d_in}, a, b,
+                 1.0f, dweight);
     }
     dpo_phase_end(matmul->backward_phase);
 }

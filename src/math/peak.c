@@ -11,11 +11,9 @@ typedef struct {
     int64_t m, n, k;
 } product_shape;
 
-static const product_shape shapes[] = {{512, 768, 768},
-                                       {1024, 1024, 1024},
-                                       {2048, 1536, 1024},
-                                       {2048, 2048, 2048},
-                                       {4096, 4096, 2048}};
+static const product_shape shapes[] = {{512, 768, 768},    {1024, 1024, 1024}, {2048, 1536, 1024},
+                                       {1920, 1920, 960}, /* no stride is a power of two */
+                                       {2048, 2048, 2048}, {4096, 4096, 2048}};
 
 enum {
     N_SHAPES = sizeof shapes / sizeof shapes[0],

@@ -97,7 +97,8 @@ static void finish(dpo_model *model, const dpo_block *block, int64_t n)
     norm_rows(model, n, act->middle, block->weight.norm2, act->rstd2);
     dpo_matmul_forward(model->gate_up_matmul, n, scratch->h,
                        dpo_model_weight(model, block->weight.gate_up), DPO_ASSIGN, act->gate_up);
-    dpo_swiglu_forward(model->limits.activations, n, d_ff(model), act->gate_up, scratch->ff);
+    dpo_swiglu_forward(model->limits.activations, n, d_ff(model), dpo_gate_up_stride(model),
+                       act->gate_up, scratch->ff);
     if (act->out != act->middle)
         memcpy(act->out, act->middle,
                (size_t)(n_own(model, n) * model->config.d_model) * sizeof *act->out);
@@ -147,11 +148,13 @@ static const float *dmlp(dpo_model *model, int64_t layer, int64_t n, float *dout
     if (is_redone(model, layer, DPO_RECOMPUTE_MLP))
         dpo_matmul_forward(model->gate_up_matmul, n, scratch->h,
                            dpo_model_weight(model, weight->gate_up), DPO_ASSIGN, act->gate_up);
-    dpo_swiglu_forward(activations, n, d_ff(model), act->gate_up, scratch->ff);
+    dpo_swiglu_forward(activations, n, d_ff(model), dpo_gate_up_stride(model), act->gate_up,
+                       scratch->ff);
     dpo_matmul_backward_weight(model->down_matmul, n, scratch->ff, all, gradient->down);
     dpo_matmul_backward_data(model->down_matmul, n, all, dpo_model_weight(model, weight->down),
                              DPO_ASSIGN, scratch->dff);
-    dpo_swiglu_backward(activations, n, d_ff(model), act->gate_up, scratch->dff, act->gate_up);
+    dpo_swiglu_backward(activations, n, d_ff(model), dpo_gate_up_stride(model), act->gate_up,
+                        scratch->dff, act->gate_up);
     dpo_matmul_backward_weight(model->gate_up_matmul, n, scratch->h, act->gate_up,
                                gradient->gate_up);
     dpo_linear_column_backward(model, model->gate_up_matmul, n, act->gate_up, weight->gate_up);

@@ -49,7 +49,7 @@ static void take_mlp(dpo_arena *arena, const dpo_model *model, int64_t n,
                      dpo_block_activations *act)
 {
     act->rstd2 = take(arena, own(model, n), 1);
-    act->gate_up = take_activations(arena, model, n, 2 * dpo_range_length(model->partition.ff));
+    act->gate_up = take_activations(arena, model, n, dpo_gate_up_stride(model));
 }
 
 /* The last block goes on with the rows that predict only. */

@@ -103,6 +103,7 @@ dpo_matmul_shape dpo_model_linear_shape(const dpo_model *model, dpo_linear linea
         .d_in = is_column ? d_model : inside[linear],
         .d_out = is_column ? inside[linear] : d_model,
         .max_tokens = limits->max_tokens > limits->max_rows ? limits->max_tokens : limits->max_rows,
+        .y_stride = linear == DPO_GATE_UP ? dpo_gate_up_stride(model) : 0,
         .x = is_column ? DPO_F32 : limits->activations,
         .y = is_column ? limits->activations : DPO_F32,
         .compute = limits->compute};

@@ -45,8 +45,9 @@ typedef struct {
     void *o_in;    /* [M, H E] heads; in the last block those of the rows that predict */
     float *middle; /* [M', D] the residual stream between attention and MLP */
     float *rstd2;  /* [M'] */
-    void *gate_up; /* [M, 2F]; the backward pass replaces it by its gradient */
-    float *out;    /* [M', D] the residual stream as it leaves */
+    void *
+        gate_up; /* [M, 2F], rows dpo_gate_up_stride() apart; the backward pass replaces it by its gradient */
+    float *out; /* [M', D] the residual stream as it leaves */
 } dpo_block_activations;
 
 /* A transformer block. */
@@ -181,6 +182,17 @@ static inline int64_t dpo_qkv_width(const dpo_model *model)
 
     return (dpo_range_length(p->heads) + 2 * dpo_range_length(p->kv_heads)) *
            model->config.head_dim;
+}
+
+/* Elements from one row of gate_up to the next. Rows whole pages apart would lie in the same few sets of the
+   caches; 64 bytes more take products over them 2 to 9 % less time. */
+static inline int64_t dpo_gate_up_stride(const dpo_model *model)
+{
+    enum { PAGE_BYTES = 4096, APART = 16 };
+    int64_t width = 2 * dpo_range_length(model->partition.ff);
+
+    return width * dpo_element_bytes(model->limits.activations) % PAGE_BYTES == 0 ? width + APART
+                                                                                  : width;
 }
 
 /* Columns of a rank's output of attention: H E. */

@@ -7,7 +7,7 @@
  * Linear layers y = x W^T, forward and backward.
  *
  * A plan belongs to a shape, not to a weight: layers of the same shape share it. All matrices are
- * row-major and dense: x [N, I], W [O, I], y [N, O]. Run functions use all OpenMP threads, cannot fail,
+ * row-major: x [N, I] and W [O, I] dense, y [N, O] of rows that may lie further apart. Run functions use all OpenMP threads, cannot fail,
  * and are called from outside of parallel regions by one thread at a time for a plan.
  *
  * Weights and their gradients are f32, sums too; x and y are elements of the plan's types, their gradients
@@ -32,6 +32,7 @@ typedef struct {
     int64_t d_in; /**< I > 0 */
     int64_t d_out;      /**< O > 0 */
     int64_t max_tokens; /**< Largest N of a run, > 0 */
+    int64_t y_stride;   /**< elements from one row of y to the next, >= O; 0: O */
     dpo_element x;      /**< type of x and dx */
     dpo_element y;      /**< type of y and dy */
     dpo_element

@@ -112,7 +112,7 @@ bool dpo_engine_has_bf16(const char **reason)
     const char *why = NULL;
 
     if (!dpo_onednn_cpu_has_bf16())
-        why = "this CPU has no bf16 dot products (AVX-512 BF16 or AMX)";
+        why = "this CPU has no bf16 dot products that oneDNN uses (AVX-512 BF16 or AMX)";
     else if (!dpo_onednn_multiplies_bf16())
         why = "this oneDNN has no bf16 products for this CPU";
     if (reason != NULL) *reason = why;

@@ -111,15 +111,25 @@ void dpo_token_logps_destroy(dpo_token_logps **logps)
     *logps = NULL;
 }
 
+/* Columns of a block: whole vectors, or products over its rows are some per cent slower. */
+static dpo_range columns_of(int64_t n_vocab, int64_t n_blocks, int64_t index)
+{
+    enum { VECTOR = 16 };
+    dpo_range vectors = dpo_range_of_part(n_parts(n_vocab, VECTOR), n_blocks, index);
+
+    return dpo_range_intersect((dpo_range){vectors.begin * VECTOR, vectors.end * VECTOR},
+                               (dpo_range){0, n_vocab});
+}
+
 /* Block number `index` of n_rows rows; n_kept counts the logits kept by the blocks before it. */
 static logits_block block_of(const dpo_token_logps *logps, int64_t n_rows, int64_t index,
                              int64_t *n_kept)
 {
     int64_t column_blocks = n_parts(logps->n_vocab, BLOCK_COLUMNS);
     int64_t row_blocks = n_parts(n_rows, BLOCK_ROWS);
-    logits_block block = {
-        .rows = dpo_range_of_part(n_rows, row_blocks, index / column_blocks),
-        .columns = dpo_range_of_part(logps->n_vocab, column_blocks, index % column_blocks)};
+    logits_block block = {.rows = dpo_range_of_part(n_rows, row_blocks, index / column_blocks),
+                          .columns =
+                              columns_of(logps->n_vocab, column_blocks, index % column_blocks)};
     int64_t size = dpo_range_length(block.rows) * dpo_range_length(block.columns);
 
     block.is_kept = *n_kept + size <= logps->max_kept;

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "dpo/model/model.h"
 
-#include <string.h>
-
 #include "dpo/base/memory.h"
 #include "dpo/base/phase.h"
 #include "dpo/math/elementary.h"
@@ -264,7 +262,7 @@ float *dpo_model_gradients(dpo_model *model)
 
 void dpo_model_zero_gradients(dpo_model *model)
 {
-    memset(model->gradients, 0, (size_t)model->parameters.n_elements * sizeof *model->gradients);
+    dpo_fill_run(model->parameters.n_elements, 0.0f, model->gradients);
 }
 
 /* Positions into scratch; ends the program if the batch breaks its contract. */

@@ -151,6 +151,7 @@ dpo_status dpo_session_open(const dpo_grid *grid, const dpo_run_config *run, uns
     *session = (dpo_session){.grid = grid, .run = run};
     DPO_TRY(dpo_agree(grid, check_given(run, sets)));
     DPO_TRY(check_shards(grid, run));
+    DPO_TRY(dpo_precision_choose(grid, run, &session->precision));
     DPO_TRY(dpo_model_source_find(grid, "model", run->model, &session->source));
     DPO_TRY(dpo_model_config_read(grid, session->source.folder, &session->model_config));
     DPO_TRY(make_folder(session));
@@ -326,7 +327,6 @@ dpo_status dpo_session_load(dpo_session *session, bool trainable)
     const dpo_run_config *run = session->run;
     bool is_own = run->reference.model == NULL && session->source.checkpoint == NULL;
 
-    DPO_TRY(dpo_precision_choose(session->grid, run, &session->precision));
     DPO_TRY(make_model(session, trainable));
     DPO_TRY(load_reference(session));
     DPO_TRY(dpo_model_digest(session->grid, session->model, &session->reference_digest));

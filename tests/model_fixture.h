@@ -158,6 +158,15 @@ static inline double loss_of(dpo_model *model, const dpo_batch *batch, const flo
     return loss;
 }
 
+/* Forward and backward pass over the forest, for random coefficients [MAX_ROWS]. */
+static inline void differentiate_forest(dpo_model *model, test_batch *b, float *coefficient)
+{
+    make_forest(b);
+    random_coefficients(b->batch.n_rows, coefficient);
+    (void)loss_of(model, &b->batch, coefficient);
+    dpo_model_backward(model, &b->batch, coefficient, NULL);
+}
+
 /* Largest difference of the gradients, relative to the norm of the first. */
 static inline double gradient_distance(dpo_model *a, dpo_model *b)
 {

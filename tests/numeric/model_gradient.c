@@ -95,10 +95,7 @@ static void check_gradient(bool tied, int64_t logits_bytes)
     float coefficient[MAX_ROWS];
     test_batch b;
 
-    make_forest(&b);
-    random_coefficients(b.batch.n_rows, coefficient);
-    (void)loss_of(model, &b.batch, coefficient);
-    dpo_model_backward(model, &b.batch, coefficient, NULL);
+    differentiate_forest(model, &b, coefficient);
     for (int64_t i = 0; i < parameters->n_rows; i++)
         check_tensor(model, &b, coefficient, &parameters->row[i]);
     dpo_model_destroy(&model);

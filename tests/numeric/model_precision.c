@@ -45,21 +45,10 @@ static dpo_model *exact_model(void)
     return model_of(&limits, 1);
 }
 
-static void differentiate_forest(dpo_model *model)
-{
-    float coefficient[MAX_ROWS];
-    test_batch b;
-
-    make_forest(&b);
-    random_coefficients(b.batch.n_rows, coefficient);
-    (void)loss_of(model, &b.batch, coefficient);
-    dpo_model_backward(model, &b.batch, coefficient, NULL);
-}
-
 static void loss_and_gradient_are_near_those_of_f32(void **state)
 {
     dpo_model *exact = exact_model();
-    float want[MAX_ROWS], logp[MAX_ROWS];
+    float want[MAX_ROWS], logp[MAX_ROWS], coefficient[MAX_ROWS];
     test_batch b;
 
     (void)state;
@@ -76,8 +65,8 @@ static void loss_and_gradient_are_near_those_of_f32(void **state)
         assert_true(largest > 1e-5);
         ASSERT_CLOSE(largest, 0, 0.25);
         dpo_model_zero_gradients(exact);
-        differentiate_forest(exact);
-        differentiate_forest(rounding);
+        differentiate_forest(exact, &b, coefficient);
+        differentiate_forest(rounding, &b, coefficient);
         ASSERT_CLOSE(gradient_distance(exact, rounding), 0, 0.05);
         dpo_model_destroy(&rounding);
     }
@@ -109,20 +98,23 @@ static void the_frozen_model_gives_the_bits_of_the_trainable_one(void **state)
 /* Two batches in a row, so that the shared buffers have been used. */
 static void recomputation_changes_no_bit(void **state)
 {
+    float coefficient[MAX_ROWS];
+    test_batch b;
+
     (void)state;
     for (int p = 0; p < n_precisions(); p++) {
         dpo_model_limits limits = limits_of(p);
         dpo_model *kept = model_of(&limits, 1);
         size_t bytes = (size_t)dpo_model_parameters(kept)->n_elements * sizeof(float);
 
-        differentiate_forest(kept);
-        differentiate_forest(kept);
+        differentiate_forest(kept, &b, coefficient);
+        differentiate_forest(kept, &b, coefficient);
         for (int r = DPO_RECOMPUTE_MLP; r <= DPO_RECOMPUTE_LAYER; r++) {
             limits.recompute = (dpo_recompute)r;
             dpo_model *redone = model_of(&limits, 1);
 
-            differentiate_forest(redone);
-            differentiate_forest(redone);
+            differentiate_forest(redone, &b, coefficient);
+            differentiate_forest(redone, &b, coefficient);
             assert_memory_equal(dpo_model_gradients(redone), dpo_model_gradients(kept), bytes);
             dpo_model_destroy(&redone);
         }
@@ -192,6 +184,8 @@ static void the_plan_says_what_is_allocated(void **state)
     dpo_model_config config = tiny_config(false);
     dpo_model_memory exact;
     dpo_partition whole;
+    float coefficient[MAX_ROWS];
+    test_batch b;
 
     (void)state;
     config.n_vocab = 5000;
@@ -214,7 +208,7 @@ static void the_plan_says_what_is_allocated(void **state)
         assert_in_range(grown, memory.total, memory.total + ROUNDING_BYTES);
         int64_t count = dpo_memory_count();
 
-        differentiate_forest(model);
+        differentiate_forest(model, &b, coefficient);
         assert_int_equal(dpo_memory_count(), count);
         dpo_model_destroy(&model);
     }

@@ -39,6 +39,8 @@ typedef struct {
 typedef struct {
     const char *name;
     int64_t n, d_in, d_out;
+    int64_t
+        y_stride; /* elements from one row of y to the next; 0: d_out. Prepacked products have it dense */
 } dpo_bench_layer;
 
 typedef void dpo_bench_function(void *context);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * The matrix products of the model's linear layers, in all three directions and with packed weights; and the peaks
- * themselves. Products of bf16 have x, y and their gradients in bf16 too.
+ * themselves. Products of bf16 have x, y and their gradients in bf16 too. Rows of y lie as those of training do.
  */
 #include "dpo/math/matmul.h"
 
@@ -65,6 +65,7 @@ static dpo_status create(layer *l)
                                     .d_in = s->d_in,
                                     .d_out = s->d_out,
                                     .max_tokens = s->n,
+                                    .y_stride = s->y_stride,
                                     .x = l->compute,
                                     .y = l->compute,
                                     .compute = l->compute};
@@ -72,7 +73,8 @@ static dpo_status create(layer *l)
     DPO_TRY(DPO_NEW(l->staging, dpo_matmul_staging_bytes(&shape) / (int64_t)sizeof *l->staging));
     DPO_TRY(dpo_matmul_create(&shape, l->staging, &l->matmul));
     DPO_TRY(dpo_bench_elements(l->compute, s->n * s->d_in, &l->x));
-    DPO_TRY(dpo_bench_elements(l->compute, s->n * s->d_out, &l->y));
+    DPO_TRY(
+        dpo_bench_elements(l->compute, s->n * (s->y_stride > 0 ? s->y_stride : s->d_out), &l->y));
     DPO_TRY(dpo_bench_values(s->d_in * s->d_out, &l->weight));
     return l->compute == DPO_BF16 ? dpo_bench_bits(s->d_in * s->d_out, &l->weight_bf16) : DPO_OK;
 }
@@ -120,11 +122,11 @@ static dpo_status bench_layers(dpo_bench *bench, dpo_element compute)
     int64_t n = bench->options->n_tokens;
     int64_t d_heads = c->n_heads * c->head_dim;
     const dpo_bench_layer layers[] = {
-        {"qkv", n, c->d_model, d_heads + 2 * c->n_kv_heads * c->head_dim},
-        {"o", n, d_heads, c->d_model},
-        {"gate_up", n, c->d_model, 2 * c->d_ff},
-        {"down", n, c->d_ff, c->d_model},
-        {"head", n < HEAD_ROWS ? n : HEAD_ROWS, c->d_model, c->n_vocab}};
+        {"qkv", n, c->d_model, d_heads + 2 * c->n_kv_heads * c->head_dim, 0},
+        {"o", n, d_heads, c->d_model, 0},
+        {"gate_up", n, c->d_model, 2 * c->d_ff, dpo_matmul_fast_stride(compute, 2 * c->d_ff)},
+        {"down", n, c->d_ff, c->d_model, 0},
+        {"head", n < HEAD_ROWS ? n : HEAD_ROWS, c->d_model, c->n_vocab, 0}};
 
     DPO_TRY(dpo_bench_put_peak(bench, dpo_bench_matmul_bound(compute), "matmul",
                                compute == DPO_BF16 ? "bf16 peak" : "peak", "FLOP/s"));

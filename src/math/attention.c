@@ -109,8 +109,8 @@ static void multiply_rows(const task *t, const key_piece *piece, const float *ro
 {
     int64_t n_keys = piece->end - piece->begin, head_dim = t->attention->head_dim;
 
-    dpo_gemm(t->n_rows, n_keys, head_dim, (dpo_matrix){rows, head_dim, 0},
-             keys_of(t, piece, keys, 1), 0.0f, product, padded(n_keys));
+    dpo_gemm((dpo_product){DPO_F32, t->n_rows, n_keys, head_dim, padded(n_keys)},
+             (dpo_matrix){rows, head_dim, 0}, keys_of(t, piece, keys, 1), 0.0f, product);
 }
 
 /* The scratch's out (=|+=) scores times keys (or values). */
@@ -119,8 +119,9 @@ static void add_to_out(const task *t, const key_piece *piece, const float *score
 {
     int64_t n_keys = piece->end - piece->begin, head_dim = t->attention->head_dim;
 
-    dpo_gemm(t->n_rows, head_dim, n_keys, (dpo_matrix){scores, padded(n_keys), 0},
-             keys_of(t, piece, keys, 0), is_first ? 0.0f : 1.0f, t->scratch->out, head_dim);
+    dpo_gemm((dpo_product){DPO_F32, t->n_rows, head_dim, n_keys, head_dim},
+             (dpo_matrix){scores, padded(n_keys), 0}, keys_of(t, piece, keys, 0),
+             is_first ? 0.0f : 1.0f, t->scratch->out);
 }
 
 /* Scores of hidden keys: `hidden` in the last vector of visible ones, zero behind it. Gives where that begins. */
@@ -257,10 +258,9 @@ static void add_to_keys(const task *t, const key_piece *piece, const float *scor
     int64_t n_keys = piece->end - piece->begin, head_dim = t->attention->head_dim;
 
     dpo_gemm(
-        n_keys, head_dim, t->n_rows, (dpo_matrix){scores, padded(n_keys), 1},
-        (dpo_matrix){rows, head_dim, 0}, 1.0f,
-        head_rows(t->attention, gradient, part * t->attention->n_kv_heads + t->kv, piece->begin),
-        head_dim);
+        (dpo_product){DPO_F32, n_keys, head_dim, t->n_rows, head_dim},
+        (dpo_matrix){scores, padded(n_keys), 1}, (dpo_matrix){rows, head_dim, 0}, 1.0f,
+        head_rows(t->attention, gradient, part * t->attention->n_kv_heads + t->kv, piece->begin));
 }
 
 /* A strip's part of dk and dv, for the keys that it sees. */

@@ -45,6 +45,15 @@ static side y_side(const dpo_matmul *matmul)
     return (side){shape->y, shape->d_out, shape->y_stride, matmul->y_staging};
 }
 
+/* Rows whole pages apart lie in the same few sets of the caches; 16 elements more take products over them 2 to
+   9 % less time. */
+int64_t dpo_matmul_fast_stride(dpo_element element, int64_t width)
+{
+    enum { PAGE_BYTES = 4096, APART = 16 };
+
+    return width * dpo_element_bytes(element) % PAGE_BYTES == 0 ? width + APART : width;
+}
+
 static bool is_converted(const dpo_matmul_shape *shape)
 {
     return shape->x != DPO_F32 || shape->y != DPO_F32 || shape->compute != DPO_F32;
@@ -104,21 +113,14 @@ static void begin(const dpo_matmul *matmul, int phase, int64_t n_tokens)
     dpo_phase_add_flops(phase, 2.0 * (double)n_tokens * (double)shape->d_in * (double)shape->d_out);
 }
 
-/* An operand of the plan's compute type. */
-typedef struct {
-    const void *data;
-    int64_t stride;
-    int transposed;
-} operand;
-
 /* The rows of a strip, as the products read them. */
-static operand read_rows(const dpo_matmul *matmul, side from, dpo_range rows, const void *array,
-                         int transposed)
+static dpo_matrix read_rows(const dpo_matmul *matmul, side from, dpo_range rows, const void *array,
+                            int transposed)
 {
     const dpo_kernels *kernels = dpo_kernels_get();
     const void *first = dpo_const_at(from.element, array, rows.begin * from.stride);
 
-    if (from.element == matmul->shape.compute) return (operand){first, from.stride, transposed};
+    if (from.element == matmul->shape.compute) return (dpo_matrix){first, from.stride, transposed};
 #pragma omp parallel for schedule(static)
     for (int64_t r = 0; r < dpo_range_length(rows); r++) {
         const void *row = dpo_const_at(from.element, first, r * from.stride);
@@ -129,7 +131,7 @@ static operand read_rows(const dpo_matmul *matmul, side from, dpo_range rows, co
         else
             kernels->widen(from.width, row, (float *)from.staging + at);
     }
-    return (operand){from.staging, from.width, transposed};
+    return (dpo_matrix){from.staging, from.width, transposed};
 }
 
 /* Behind a product into the staging memory. */
@@ -144,47 +146,31 @@ static void write_rows(side to, dpo_range rows, void *array)
         kernels->narrow(to.width, (const float *)to.staging + r * to.width, first + r * to.stride);
 }
 
-/* Sizes of C = A B: C [m, n], A [m, k], B [k, n]; elements from one row of C to the next. */
-typedef struct {
-    int64_t m, n, k, c_stride;
-} sizes;
-
-static void multiply(dpo_element compute, sizes s, operand a, operand b, float beta, float *c)
-{
-    if (compute == DPO_F32)
-        dpo_gemm(s.m, s.n, s.k, (dpo_matrix){a.data, a.stride, a.transposed},
-                 (dpo_matrix){b.data, b.stride, b.transposed}, beta, c, s.c_stride);
-    else
-        dpo_gemm_bf16(s.m, s.n, s.k, (dpo_matrix_bf16){a.data, a.stride, a.transposed},
-                      (dpo_matrix_bf16){b.data, b.stride, b.transposed}, beta, c, s.c_stride);
-}
-
 /* to (=|+=) from W or from W^T. */
 static void multiply_by_weight(const dpo_matmul *matmul, int64_t n_tokens, side from,
-                               const void *in, side to, operand weight, dpo_output output,
+                               const void *in, side to, dpo_matrix weight, dpo_output output,
                                void *out)
 {
     DPO_ASSERT(output == DPO_ASSIGN || to.element == DPO_F32);
     for (int64_t at = 0; at < n_tokens; at += matmul->strip) {
         dpo_range rows = {at, at + matmul->strip < n_tokens ? at + matmul->strip : n_tokens};
-        operand a = read_rows(matmul, from, rows, in, 0);
+        dpo_matrix a = read_rows(matmul, from, rows, in, 0);
         bool is_direct = to.element == DPO_F32;
         float *c = is_direct ? (float *)out + at * to.stride : to.staging;
 
-        multiply(
-            matmul->shape.compute,
-            (sizes){dpo_range_length(rows), to.width, from.width, is_direct ? to.stride : to.width},
-            a, weight, output == DPO_ADD ? 1.0f : 0.0f, c);
+        dpo_gemm((dpo_product){matmul->shape.compute, dpo_range_length(rows), to.width, from.width,
+                               is_direct ? to.stride : to.width},
+                 a, weight, output == DPO_ADD ? 1.0f : 0.0f, c);
         write_rows(to, rows, out);
     }
 }
 
-static operand weight_operand(const dpo_matmul *matmul, dpo_weight weight, int transposed)
+static dpo_matrix weight_matrix(const dpo_matmul *matmul, dpo_weight weight, int transposed)
 {
     bool is_f32 = matmul->shape.compute == DPO_F32;
 
-    return (operand){is_f32 ? (const void *)weight.f32 : weight.bf16, matmul->shape.d_in,
-                     transposed};
+    return (dpo_matrix){is_f32 ? (const void *)weight.f32 : weight.bf16, matmul->shape.d_in,
+                        transposed};
 }
 
 void dpo_matmul_forward(dpo_matmul *matmul, int64_t n_tokens, const void *x, dpo_weight weight,
@@ -192,7 +178,7 @@ void dpo_matmul_forward(dpo_matmul *matmul, int64_t n_tokens, const void *x, dpo
 {
     begin(matmul, matmul->forward_phase, n_tokens);
     multiply_by_weight(matmul, n_tokens, x_side(matmul), x, y_side(matmul),
-                       weight_operand(matmul, weight, 1), output, y);
+                       weight_matrix(matmul, weight, 1), output, y);
     dpo_phase_end(matmul->forward_phase);
 }
 
@@ -201,7 +187,7 @@ void dpo_matmul_backward_data(dpo_matmul *matmul, int64_t n_tokens, const void *
 {
     begin(matmul, matmul->backward_phase, n_tokens);
     multiply_by_weight(matmul, n_tokens, y_side(matmul), dy, x_side(matmul),
-                       weight_operand(matmul, weight, 0), output, dx);
+                       weight_matrix(matmul, weight, 0), output, dx);
     dpo_phase_end(matmul->backward_phase);
 }
 
@@ -213,11 +199,11 @@ void dpo_matmul_backward_weight(dpo_matmul *matmul, int64_t n_tokens, const void
     begin(matmul, matmul->backward_phase, n_tokens);
     for (int64_t at = 0; at < n_tokens; at += matmul->strip) {
         dpo_range rows = {at, at + matmul->strip < n_tokens ? at + matmul->strip : n_tokens};
-        operand a = read_rows(matmul, y_side(matmul), rows, dy, 1);
-        operand b = read_rows(matmul, x_side(matmul), rows, x, 0);
+        dpo_matrix a = read_rows(matmul, y_side(matmul), rows, dy, 1);
+        dpo_matrix b = read_rows(matmul, x_side(matmul), rows, x, 0);
 
-        multiply(matmul->shape.compute, (sizes){d_out, d_in, dpo_range_length(rows), d_in}, a, b,
-                 1.0f, dweight);
+        dpo_gemm((dpo_product){matmul->shape.compute, d_out, d_in, dpo_range_length(rows), d_in}, a,
+                 b, 1.0f, dweight);
     }
     dpo_phase_end(matmul->backward_phase);
 }

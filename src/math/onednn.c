@@ -16,25 +16,17 @@
 #include "dpo/base/status.h"
 #include "onednn_versions.h"
 
-static void scale_rows(int64_t m, int64_t n, float beta, float *c, int64_t c_stride)
+static void scale_rows(dpo_product p, float beta, float *c)
 {
-    for (int64_t i = 0; i < m; i++)
-        for (int64_t j = 0; j < n; j++)
-            c[i * c_stride + j] = beta == 0.0f ? 0.0f : beta * c[i * c_stride + j];
+    for (int64_t i = 0; i < p.m; i++)
+        for (int64_t j = 0; j < p.n; j++)
+            c[i * p.c_stride + j] = beta == 0.0f ? 0.0f : beta * c[i * p.c_stride + j];
 }
 
-void dpo_gemm(int64_t m, int64_t n, int64_t k, dpo_matrix a, dpo_matrix b, float beta, float *c,
-              int64_t c_stride)
+static dnnl_status_t multiply_f32(dpo_product p, dpo_matrix a, dpo_matrix b, float beta, float *c)
 {
-    if (m == 0 || n == 0) return;
-    if (k == 0) {
-        scale_rows(m, n, beta, c, c_stride);
-        return;
-    }
-    dnnl_status_t status = dnnl_sgemm(a.transposed ? 'T' : 'N', b.transposed ? 'T' : 'N', m, n, k,
-                                      1.0f, a.data, a.stride, b.data, b.stride, beta, c, c_stride);
-
-    DPO_ASSERT(status == dnnl_success);
+    return dnnl_sgemm(a.transposed ? 'T' : 'N', b.transposed ? 'T' : 'N', p.m, p.n, p.k, 1.0f,
+                      a.data, a.stride, b.data, b.stride, beta, c, p.c_stride);
 }
 
 /* A bf16 product is one of these: A and B as stored or transposed, C assigned or added to. */
@@ -167,8 +159,8 @@ static dnnl_status_t bind(const matrix_layout *layout, const void *data, dnnl_me
     return status;
 }
 
-static dnnl_status_t multiply_bf16(const matrix_layout layout[3], const void *const data[3],
-                                   int is_sum)
+static dnnl_status_t execute_product(const matrix_layout layout[3], const void *const data[3],
+                                     int is_sum)
 {
     static const int role[3] = {DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DST};
     int index = layout[0].transposed | layout[1].transposed << 1 | (is_sum ? SUM : 0);
@@ -188,21 +180,27 @@ static dnnl_status_t multiply_bf16(const matrix_layout layout[3], const void *co
     return status;
 }
 
-void dpo_gemm_bf16(int64_t m, int64_t n, int64_t k, dpo_matrix_bf16 a, dpo_matrix_bf16 b,
-                   float beta, float *c, int64_t c_stride)
+static dnnl_status_t multiply_bf16(dpo_product p, dpo_matrix a, dpo_matrix b, float beta, float *c)
 {
-    const matrix_layout layout[3] = {{m, k, a.stride, a.transposed, dnnl_bf16},
-                                     {k, n, b.stride, b.transposed, dnnl_bf16},
-                                     {m, n, c_stride, 0, dnnl_f32}};
-    const void *const data[3] = {a.data, b.data, c};
+    const matrix_layout layout[3] = {{p.m, p.k, a.stride, a.transposed, dnnl_bf16},
+                                     {p.k, p.n, b.stride, b.transposed, dnnl_bf16},
+                                     {p.m, p.n, p.c_stride, 0, dnnl_f32}};
+    void *sum = c;
+    const void *const data[3] = {a.data, b.data, sum};
 
     DPO_ASSERT(dpo_onednn_multiplies_bf16() && (beta == 0.0f || beta == 1.0f));
-    if (m == 0 || n == 0) return;
-    if (k == 0) {
-        scale_rows(m, n, beta, c, c_stride);
+    return execute_product(layout, data, beta == 1.0f);
+}
+
+void dpo_gemm(dpo_product product, dpo_matrix a, dpo_matrix b, float beta, float *c)
+{
+    if (product.m == 0 || product.n == 0) return;
+    if (product.k == 0) {
+        scale_rows(product, beta, c);
         return;
     }
-    dnnl_status_t status = multiply_bf16(layout, data, beta == 1.0f);
+    dnnl_status_t status = product.compute == DPO_F32 ? multiply_f32(product, a, b, beta, c)
+                                                      : multiply_bf16(product, a, b, beta, c);
 
     DPO_ASSERT(status == dnnl_success);
 }

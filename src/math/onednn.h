@@ -7,30 +7,27 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* A row-major f32 matrix that is read, or its transpose. */
+#include "dpo/math/element.h"
+
+/* A row-major matrix that is read, or its transpose; of elements as its product takes them. */
 typedef struct {
-    const float *data;
+    const void *data;
     int64_t stride; /* elements between rows as stored */
     int transposed; /* what is meant is the transpose of what is stored */
 } dpo_matrix;
 
-/* The same of bf16 elements. */
+/* C = A B + beta C: C [m, n], A [m, k], B [k, n]; sizes may be 0. */
 typedef struct {
-    const uint16_t *data;
-    int64_t stride;
-    int transposed;
-} dpo_matrix_bf16;
+    dpo_element compute; /* of A and B */
+    int64_t m, n, k;
+    int64_t c_stride; /* elements between rows of C */
+} dpo_product;
 
 /*
- * C = A B + beta C for C [m, n], A [m, k], B [k, n]; outside of a parallel region on all threads, inside
- * on the calling one. Sizes may be 0.
+ * f32 C = A B + beta C, sums in f32; outside of a parallel region on all threads, inside on the calling one.
+ * Operands of bf16 need dpo_onednn_multiplies_bf16() and a beta of 0 or 1.
  */
-void dpo_gemm(int64_t m, int64_t n, int64_t k, dpo_matrix a, dpo_matrix b, float beta, float *c,
-              int64_t c_stride);
-
-/* The same for bf16 A and B and f32 C, sums in f32, beta 0 or 1; needs dpo_onednn_multiplies_bf16(). */
-void dpo_gemm_bf16(int64_t m, int64_t n, int64_t k, dpo_matrix_bf16 a, dpo_matrix_bf16 b,
-                   float beta, float *c, int64_t c_stride);
+void dpo_gemm(dpo_product product, dpo_matrix a, dpo_matrix b, float beta, float *c);
 
 /* Whether the library has bf16 products on this CPU; the first call, from outside of parallel regions,
    takes the time to make them. */

@@ -56,12 +56,13 @@ void dpo_orthogonalise_run(int64_t n_rows, int64_t n_columns, int64_t n_steps, f
 
     normalise(n, matrix);
     for (int64_t step = 0; step < n_steps; step++) {
-        dpo_gemm(side, side, is_tall ? n_rows : n_columns, is_tall ? x_transposed : x,
-                 is_tall ? x : x_transposed, 0.0f, gram, side);
-        dpo_gemm(side, side, side, a_matrix, a_matrix, 0.0f, polynomial, side);
+        dpo_gemm((dpo_product){DPO_F32, side, side, is_tall ? n_rows : n_columns, side},
+                 is_tall ? x_transposed : x, is_tall ? x : x_transposed, 0.0f, gram);
+        dpo_gemm((dpo_product){DPO_F32, side, side, side, side}, a_matrix, a_matrix, 0.0f,
+                 polynomial);
         combine(side * side, b, gram, c, polynomial);
-        dpo_gemm(n_rows, n_columns, side, is_tall ? x : p_matrix, is_tall ? p_matrix : x, 0.0f,
-                 product, n_columns);
+        dpo_gemm((dpo_product){DPO_F32, n_rows, n_columns, side, n_columns}, is_tall ? x : p_matrix,
+                 is_tall ? p_matrix : x, 0.0f, product);
         combine(n, 1.0f, product, a, matrix);
     }
 }

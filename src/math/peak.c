@@ -36,11 +36,8 @@ static void multiply(const product_shape *shape, const operands *o)
 {
     int64_t m = shape->m, n = shape->n, k = shape->k;
 
-    if (o->compute == DPO_F32)
-        dpo_gemm(m, n, k, (dpo_matrix){o->a, k, 0}, (dpo_matrix){o->b, n, 0}, 0.0f, o->c, n);
-    else
-        dpo_gemm_bf16(m, n, k, (dpo_matrix_bf16){(const void *)o->a, k, 0},
-                      (dpo_matrix_bf16){(const void *)o->b, n, 0}, 0.0f, o->c, n);
+    dpo_gemm((dpo_product){o->compute, m, n, k, n}, (dpo_matrix){o->a, k, 0},
+             (dpo_matrix){o->b, n, 0}, 0.0f, o->c);
 }
 
 /*

@@ -16,6 +16,7 @@
 #include "dpo/base/memory.h"
 #include "dpo/base/phase.h"
 #include "dpo/base/range.h"
+#include "element_rows.h"
 #include "kernels/kernels.h"
 #include "onednn.h"
 
@@ -29,9 +30,9 @@ struct dpo_token_logps {
     dpo_element compute;
     float *block; /* [BLOCK_ROWS, BLOCK_COLUMNS] logits that are not kept */
     float *kept;  /* [max_kept] logits of the last forward pass; consumed by backward */
-    uint16_t *
-        h_bf16; /* [max_rows, D] of the run, NULL unless products take bf16; and dL/dz of a block */
-    uint16_t *dz_bf16;
+    /* NULL unless products take bf16: h of the run, dL/dz of a block */
+    uint16_t *h_bf16;  /* [max_rows, D] */
+    uint16_t *dz_bf16; /* [BLOCK_ROWS, BLOCK_COLUMNS] */
 };
 
 /* One block of logits, and where it is. */
@@ -153,27 +154,37 @@ static void narrow_rows(int64_t n_rows, int64_t width, const float *rows, uint16
         kernels->narrow(width, rows + r * width, narrow + r * width);
 }
 
-/* Before products that read h. */
-static void enter(const dpo_token_logps *logps, int64_t n_rows, const float *h)
+/* h and W of a run, as the products read them. */
+typedef struct {
+    const void *h, *weight;
+} operands;
+
+static operands read_operands(const dpo_token_logps *logps, int64_t n_rows, const float *h,
+                              dpo_weight weight)
 {
     DPO_ASSERT(n_rows >= 0 && n_rows <= logps->max_rows);
-    if (logps->compute == DPO_BF16) narrow_rows(n_rows, logps->d_model, h, logps->h_bf16);
+    if (logps->compute == DPO_F32) return (operands){h, weight.f32};
+    narrow_rows(n_rows, logps->d_model, h, logps->h_bf16);
+    return (operands){logps->h_bf16, weight.bf16};
+}
+
+/* Rows of h or W from `row` on. */
+static dpo_matrix rows_from(const dpo_token_logps *logps, const void *array, int64_t row,
+                            int transposed)
+{
+    return (dpo_matrix){dpo_const_at(logps->compute, array, row * logps->d_model), logps->d_model,
+                        transposed};
 }
 
 /* z [rows, columns] = h W^T for ranges of both. */
 static void multiply_by_head(const dpo_token_logps *logps, dpo_range rows, dpo_range columns,
-                             const float *h, dpo_weight weight, float *z)
+                             operands from, float *z)
 {
-    int64_t d_model = logps->d_model, h_at = rows.begin * d_model;
-    int64_t weight_at = columns.begin * d_model, width = dpo_range_length(columns);
+    int64_t width = dpo_range_length(columns);
 
-    if (logps->compute == DPO_F32)
-        dpo_gemm(dpo_range_length(rows), width, d_model, (dpo_matrix){h + h_at, d_model, 0},
-                 (dpo_matrix){weight.f32 + weight_at, d_model, 1}, 0.0f, z, width);
-    else
-        dpo_gemm_bf16(dpo_range_length(rows), width, d_model,
-                      (dpo_matrix_bf16){logps->h_bf16 + h_at, d_model, 0},
-                      (dpo_matrix_bf16){weight.bf16 + weight_at, d_model, 1}, 0.0f, z, width);
+    dpo_gemm((dpo_product){logps->compute, dpo_range_length(rows), width, logps->d_model, width},
+             rows_from(logps, from.h, rows.begin, 0),
+             rows_from(logps, from.weight, columns.begin, 1), 0.0f, z);
 }
 
 /* Column of a row's target in the block; -1 if it is elsewhere. */
@@ -219,11 +230,12 @@ void dpo_token_logps_statistics(dpo_token_logps *logps, int64_t n_rows, const fl
     dpo_phase_begin(DPO_PHASE_VOCABULARY_FORWARD);
     dpo_phase_add_flops(DPO_PHASE_VOCABULARY_FORWARD,
                         2.0 * (double)n_rows * (double)logps->n_vocab * (double)logps->d_model);
-    enter(logps, n_rows, h);
+    operands from = read_operands(logps, n_rows, h, weight);
+
     for (int64_t index = 0; index < n_blocks(logps, n_rows); index++) {
         logits_block block = block_of(logps, n_rows, index, &n_kept);
 
-        multiply_by_head(logps, block.rows, block.columns, h, weight, block.z);
+        multiply_by_head(logps, block.rows, block.columns, from, block.z);
         absorb_block(logps, &block, target, statistics);
     }
     dpo_phase_end(DPO_PHASE_VOCABULARY_FORWARD);
@@ -275,34 +287,28 @@ static void differentiate_block(dpo_token_logps *logps, const logits_block *bloc
     }
 }
 
-static void add_gradients(const dpo_token_logps *logps, const logits_block *block, const float *h,
-                          const float *weight, float *dh, float *dweight)
+/* dL/dz of a block, as the products read it. */
+static const void *read_block(const dpo_token_logps *logps, const logits_block *block)
 {
-    int64_t d_model = logps->d_model, width = dpo_range_length(block->columns);
-    int64_t n_rows = dpo_range_length(block->rows), is_first = block->columns.begin == 0;
-
-    dpo_gemm(n_rows, d_model, width, (dpo_matrix){block->z, width, 0},
-             (dpo_matrix){weight + block->columns.begin * d_model, d_model, 0},
-             is_first ? 0.0f : 1.0f, dh + block->rows.begin * d_model, d_model);
-    dpo_gemm(width, d_model, n_rows, (dpo_matrix){block->z, width, 1},
-             (dpo_matrix){h + block->rows.begin * d_model, d_model, 0}, 1.0f,
-             dweight + block->columns.begin * d_model, d_model);
+    if (logps->compute == DPO_F32) return block->z;
+    narrow_rows(dpo_range_length(block->rows), dpo_range_length(block->columns), block->z,
+                logps->dz_bf16);
+    return logps->dz_bf16;
 }
 
-/* The same of rounded operands. */
-static void add_gradients_bf16(const dpo_token_logps *logps, const logits_block *block,
-                               const uint16_t *weight, float *dh, float *dweight)
+static void add_gradients(const dpo_token_logps *logps, const logits_block *block, operands from,
+                          float *dh, float *dweight)
 {
     int64_t d_model = logps->d_model, width = dpo_range_length(block->columns);
     int64_t n_rows = dpo_range_length(block->rows), is_first = block->columns.begin == 0;
+    const void *dz = read_block(logps, block);
 
-    narrow_rows(n_rows, width, block->z, logps->dz_bf16);
-    dpo_gemm_bf16(n_rows, d_model, width, (dpo_matrix_bf16){logps->dz_bf16, width, 0},
-                  (dpo_matrix_bf16){weight + block->columns.begin * d_model, d_model, 0},
-                  is_first ? 0.0f : 1.0f, dh + block->rows.begin * d_model, d_model);
-    dpo_gemm_bf16(width, d_model, n_rows, (dpo_matrix_bf16){logps->dz_bf16, width, 1},
-                  (dpo_matrix_bf16){logps->h_bf16 + block->rows.begin * d_model, d_model, 0}, 1.0f,
-                  dweight + block->columns.begin * d_model, d_model);
+    dpo_gemm((dpo_product){logps->compute, n_rows, d_model, width, d_model},
+             (dpo_matrix){dz, width, 0}, rows_from(logps, from.weight, block->columns.begin, 0),
+             is_first ? 0.0f : 1.0f, dh + block->rows.begin * d_model);
+    dpo_gemm((dpo_product){logps->compute, width, d_model, n_rows, d_model},
+             (dpo_matrix){dz, width, 1}, rows_from(logps, from.h, block->rows.begin, 0), 1.0f,
+             dweight + block->columns.begin * d_model);
 }
 
 void dpo_token_logps_backward(dpo_token_logps *logps, int64_t n_rows, const float *h,
@@ -314,16 +320,14 @@ void dpo_token_logps_backward(dpo_token_logps *logps, int64_t n_rows, const floa
     dpo_phase_begin(DPO_PHASE_VOCABULARY_BACKWARD);
     dpo_phase_add_flops(DPO_PHASE_VOCABULARY_BACKWARD,
                         4.0 * (double)n_rows * (double)logps->n_vocab * (double)logps->d_model);
-    enter(logps, n_rows, h);
+    operands from = read_operands(logps, n_rows, h, weight);
+
     for (int64_t index = 0; index < n_blocks(logps, n_rows); index++) {
         logits_block block = block_of(logps, n_rows, index, &n_kept);
 
-        if (!block.is_kept) multiply_by_head(logps, block.rows, block.columns, h, weight, block.z);
+        if (!block.is_kept) multiply_by_head(logps, block.rows, block.columns, from, block.z);
         differentiate_block(logps, &block, target, coefficient);
-        if (logps->compute == DPO_F32)
-            add_gradients(logps, &block, h, weight.f32, dh, dweight);
-        else
-            add_gradients_bf16(logps, &block, weight.bf16, dh, dweight);
+        add_gradients(logps, &block, from, dh, dweight);
     }
     dpo_phase_end(DPO_PHASE_VOCABULARY_BACKWARD);
 }
@@ -334,8 +338,7 @@ void dpo_token_logps_logits(dpo_token_logps *logps, int64_t n_rows, const float 
     dpo_phase_begin(DPO_PHASE_VOCABULARY_FORWARD);
     dpo_phase_add_flops(DPO_PHASE_VOCABULARY_FORWARD,
                         2.0 * (double)n_rows * (double)logps->n_vocab * (double)logps->d_model);
-    enter(logps, n_rows, h);
-    multiply_by_head(logps, (dpo_range){0, n_rows}, (dpo_range){0, logps->n_vocab}, h, weight,
-                     logits);
+    multiply_by_head(logps, (dpo_range){0, n_rows}, (dpo_range){0, logps->n_vocab},
+                     read_operands(logps, n_rows, h, weight), logits);
     dpo_phase_end(DPO_PHASE_VOCABULARY_FORWARD);
 }

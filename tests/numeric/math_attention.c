@@ -3,7 +3,6 @@
 
 #include <omp.h>
 
-#include "dpo/base/float16.h"
 #include "math_test.h"
 
 /* The arrays of one run as attention has them: of the shape's elements. */
@@ -401,12 +400,6 @@ static void decoding_equals_the_forward_pass(void **state)
     compare_decoding(DPO_BF16, 1.0 / 128);
 }
 
-static void round_to_bf16(int64_t n, float *x)
-{
-    for (int64_t i = 0; i < n; i++)
-        x[i] = dpo_f32_from_bf16(dpo_bf16_from_f32(x[i]));
-}
-
 /* Shared prompts, strips, several pieces of keys, a tile's end in the middle. */
 static const int64_t shared_begin[] = {0, 500, 590, 671, 700}, shared_parent[] = {-1, 0, 0, -1};
 static const dpo_segments shared_prompt = {4, shared_begin, shared_parent};
@@ -423,8 +416,8 @@ static void open_both(int i, scene *rounded, scene *exact)
     *rounded = open_scene(shape, shared_prompt);
     shape.elements = DPO_F32;
     *exact = open_scene(shape, shared_prompt);
-    round_to_bf16(exact->qkv_size, exact->qkv);
-    round_to_bf16(exact->out_size, exact->dout);
+    dpo_free(share_bf16(exact->qkv_size, exact->qkv));
+    dpo_free(share_bf16(exact->out_size, exact->dout));
 }
 
 /* Arithmetic is the same, so the results are those of f32, rounded, to the bit. */
@@ -438,11 +431,10 @@ static void bf16_rounds_results_only(void **state)
         ASSERT_NO_ALLOCATION(run_scene(&rounded));
         run_forward(&exact);
         ASSERT_SAME_BITS(exact.n_tokens * exact.shape.n_heads, rounded.lse, exact.lse);
-        round_to_bf16(exact.out_size, exact.out);
-        ASSERT_SAME_BITS(exact.out_size, rounded.out, exact.out);
+        assert_rounded(exact.out_size, rounded.stored.out, exact.out);
+        dpo_free(share_bf16(exact.out_size, exact.out));
         run_backward(&exact);
-        round_to_bf16(exact.qkv_size, exact.dqkv);
-        ASSERT_SAME_BITS(exact.qkv_size, rounded.dqkv, exact.dqkv);
+        assert_rounded(exact.qkv_size, rounded.stored.dqkv, exact.dqkv);
         close_scene(&rounded);
         close_scene(&exact);
     }

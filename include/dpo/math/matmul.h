@@ -39,6 +39,9 @@ typedef struct {
         compute; /**< type of the operands of products; DPO_BF16 where dpo_engine_has_bf16() */
 } dpo_matmul_shape;
 
+/** A y_stride that products are fast with, elements, for rows of `width` elements. \local */
+int64_t dpo_matmul_fast_stride(dpo_element element, int64_t width);
+
 /** A plan for the linear layers of one shape. */
 typedef struct dpo_matmul dpo_matmul;
 

@@ -15,11 +15,16 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "amx.h"
+
+enum { INVALID_OPCODE = 6 };
+
 /* Set by process.py. */
 void (*on_system_call)(void);
 void (*on_exception)(unsigned vector, unsigned error);
 void *(*make_cpu_model)(void *cpu);
 uint64_t (*program_counter)(unsigned cpu);
+const uint64_t *instruction_address;
 
 /* The library is made for glibc 2.38; older ones have these under other names. */
 unsigned long long __isoc23_strtoull(const char *text, char **end, int base)
@@ -88,6 +93,7 @@ void mem_write_phy(unsigned cpu, uint64_t address, unsigned n_bytes, const void 
 void bx_instr_exception(unsigned cpu, unsigned vector, unsigned error)
 {
     (void)cpu;
+    if (vector == INVALID_OPCODE) amx_try(*instruction_address);
     on_exception(vector, error);
 }
 

@@ -3,7 +3,7 @@
 
     python process.py LIBRARY MODEL PROGRAM [ARGUMENT...]
 
-LIBRARY is bochs.c, built; MODEL a CPU of Bochs such as sapphire_rapids; PROGRAM an executable of this machine. The
+LIBRARY is bochs.c and amx.c, built; MODEL a CPU of Bochs such as sapphire_rapids; PROGRAM an executable of this machine. The
 Python package bochscpu has Bochs's CPU. The instructions of the process are emulated; its system calls are ours, made
 with its own arguments, because its addresses are addresses in this process too. It gets memory below 512 GiB only,
 which two pages of tables map to itself.
@@ -31,7 +31,7 @@ FIXED_MASK, ADDRESS_BELOW_2_GIB = FIXED | FIXED_AND_FREE, 0x40
 RAX, RSP, RSI, RDI, RDX, R8, R9, R10 = 0, 4, 6, 7, 2, 8, 9, 10
 ES, CS, SS, DS, FS = range(5)
 STATES = 0x600E7  # of XCR0: x87, SSE, AVX, AVX-512, AMX
-ICOUNT = 0x128  # where BX_CPU_C counts instructions
+PREVIOUS_RIP, ICOUNT = 0x110, 0x128  # in BX_CPU_C: where the instruction begins, how many there were
 
 # At the start, in the kernel's place: XCR0 = what of STATES this CPU has; then to the program, whose address is in rcx.
 START = bytes.fromhex("b80d000000 31c9 0fa2" "25e7000600 31d2 31c9 0f01d1" "48b9{} 41bb02020000 31d2 31db 480f07".format("00" * 8))
@@ -159,9 +159,11 @@ class Kernel:
 
     def exit(self, status, *_):
         if "EMULATOR_SPEED" in os.environ:
-            n = c_uint64.from_address(ctypes.addressof(c_uint64.in_dll(bochs, "bx_cpu")) + ICOUNT).value
+            n = c_uint64.from_address(cpu_field(ICOUNT)).value
             seconds = time.monotonic() - self.begin_s
-            print(f"emulator: {n / 1e6:.1f} million instructions, {n / seconds / 1e6:.1f} a microsecond", file=sys.stderr)
+            of_amx = c_uint64.in_dll(replacement, "amx_count").value
+            print(f"emulator: {n / 1e6:.1f} million instructions, {n / seconds / 1e6:.1f} a microsecond; "
+                  f"{of_amx / 1e6:.2f} million of AMX", file=sys.stderr)
         sys.stderr.flush()
         os._exit(status & 255)
 
@@ -195,9 +197,14 @@ def set_register(index, value):
     bochs.cpu_set_reg64(0, index, value & 0xFFFFFFFFFFFFFFFF)
 
 
+def cpu_field(offset):
+    """Its address."""
+    return ctypes.addressof(c_uint64.in_dll(bochs, "bx_cpu")) + offset
+
+
 def load_libraries(path):
-    """Makes the globals libc and bochs, and returns bochs.c's library, which has to come first."""
-    global libc, bochs
+    """Makes these globals; the library at `path`, bochs.c and amx.c, has to come first."""
+    global replacement, bochs, libc
     replacement = ctypes.CDLL(path, mode=ctypes.RTLD_GLOBAL)
     from bochscpu import _bochscpu
     bochs = ctypes.CDLL(_bochscpu.__file__)
@@ -211,11 +218,12 @@ def load_libraries(path):
         getattr(bochs, f"cpu_get_{name}").restype = c_uint64
     for name in ("pc", "sp", "cr3", "cr4", "star", "lstar"):
         getattr(bochs, f"cpu_set_{name}").argtypes = [c_uint, c_uint64]
-    return replacement
 
 
-def point(library, name, function):
-    c_void_p.in_dll(library, name).value = ctypes.cast(function, c_void_p).value
+def point(name, *functions):
+    """Sets a variable of bochs.c and amx.c that has pointers to functions."""
+    pointers = (c_void_p * len(functions)).in_dll(replacement, name)
+    pointers[:] = [function and ctypes.cast(function, c_void_p).value for function in functions]
 
 
 def prepare_kernel(entry):
@@ -279,17 +287,22 @@ def prepare_cpu(tables, start, gate, stack):
 
 
 def main(library, model, *arguments):
-    replacement = load_libraries(library)
+    load_libraries(library)
     maker = f"create_{model}_cpuid"
-    point(replacement, "make_cpu_model", getattr(bochs, f"_Z{len(maker)}{maker}P8BX_CPU_C"))
-    point(replacement, "program_counter", bochs.cpu_get_pc)
+    point("make_cpu_model", getattr(bochs, f"_Z{len(maker)}{maker}P8BX_CPU_C"))
+    point("program_counter", bochs.cpu_get_pc)
+    c_void_p.in_dll(replacement, "instruction_address").value = cpu_field(PREVIOUS_RIP)
+    has_amx = model == "sapphire_rapids"
+    point("amx", bochs.cpu_get_reg64, bochs.cpu_set_pc, bochs.cpu_bail,
+          bochs._ZN8BX_CPU_C19get_xcr0_allow_maskEv,
+          bochs._ZNK17sapphire_rapids_t14get_cpuid_leafEjjP16cpuid_function_t if has_amx else None)
     bochs.cpu_new(0)
     program = Image(arguments[0], PROGRAM)
     interpreter = Image(program.interpreter, INTERPRETER) if program.interpreter else None
     kernel = Kernel(program.end)
     callbacks = ctypes.CFUNCTYPE(None)(kernel.answer), ctypes.CFUNCTYPE(None, c_uint, c_uint)(on_exception)
-    point(replacement, "on_system_call", callbacks[0])
-    point(replacement, "on_exception", callbacks[1])
+    point("on_system_call", callbacks[0])
+    point("on_exception", callbacks[1])
     prepare_cpu(*prepare_kernel((interpreter or program).entry), fill_stack(program, interpreter, arguments))
     replacement.watch_faults()
     while True:

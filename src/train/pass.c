@@ -6,12 +6,12 @@
 #include "dpo/base/memory.h"
 #include "dpo/base/phase.h"
 
-dpo_status dpo_pass_create(dpo_model *model, int64_t max_edges, bool share_prompts, dpo_pass *pass)
+dpo_status dpo_pass_create(dpo_model *model, int64_t max_edges, bool shares, dpo_pass *pass)
 {
     const dpo_model_limits *limits = dpo_model_limits_of(model);
     int64_t max_rows = limits->max_rows;
 
-    *pass = (dpo_pass){.model = model, .share_prompts = share_prompts, .max_edges = max_edges};
+    *pass = (dpo_pass){.model = model, .shares = shares, .max_edges = max_edges};
     DPO_TRY(dpo_microbatch_create(limits->max_tokens, max_rows, &pass->microbatch));
     DPO_TRY(DPO_NEW(pass->row_logp, max_rows));
     DPO_TRY(DPO_NEW(pass->row_coefficient, max_rows));
@@ -39,7 +39,7 @@ void dpo_pass_destroy(dpo_pass *pass)
     *pass = (dpo_pass){0};
 }
 
-/* Responses of an example lie one behind the other in the store and in the micro-batch. */
+/* Responses of an example are one behind the other in the store and in the micro-batch's list. */
 static void add_edges(dpo_pass *pass, const dpo_token_store *store, int64_t example,
                       int64_t first_response)
 {
@@ -64,7 +64,7 @@ void dpo_pass_forward(dpo_pass *pass, const dpo_token_store *store, int64_t n_ex
     int64_t n_responses = 0;
 
     dpo_phase_begin(DPO_PHASE_PLAN);
-    dpo_microbatch_build(m, store, n_examples, examples, pass->share_prompts);
+    dpo_microbatch_build(m, store, n_examples, examples, pass->shares);
     pass->n_edges = 0;
     for (int64_t i = 0; i < n_examples; i++) {
         add_edges(pass, store, examples[i], n_responses);
@@ -75,10 +75,10 @@ void dpo_pass_forward(dpo_pass *pass, const dpo_token_store *store, int64_t n_ex
     for (int64_t r = 0; r < m->n_responses; r++) {
         double sum = 0.0;
 
-        for (int64_t t = m->row_begin[r]; t < m->row_begin[r + 1]; t++)
+        for (int64_t t = m->rows[r].begin; t < m->rows[r].end; t++)
             sum += (double)pass->row_logp[t];
         pass->logp[r] = sum;
-        pass->n_tokens[r] = m->row_begin[r + 1] - m->row_begin[r];
+        pass->n_tokens[r] = dpo_range_length(m->rows[r]);
     }
 }
 
@@ -106,8 +106,9 @@ void dpo_pass_backward(dpo_pass *pass, const dpo_gradient_sink *last)
 {
     const dpo_microbatch *m = &pass->microbatch;
 
+    memset(pass->row_coefficient, 0, (size_t)m->batch.n_rows * sizeof *pass->row_coefficient);
     for (int64_t r = 0; r < m->n_responses; r++)
-        for (int64_t t = m->row_begin[r]; t < m->row_begin[r + 1]; t++)
-            pass->row_coefficient[t] = (float)pass->slope[r];
+        for (int64_t t = m->rows[r].begin; t < m->rows[r].end; t++)
+            pass->row_coefficient[t] += (float)pass->slope[r];
     dpo_model_backward(pass->model, &m->batch, pass->row_coefficient, last);
 }

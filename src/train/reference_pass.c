@@ -132,7 +132,7 @@ static void run_micro_batch(reference_pass *p, int64_t n_examples, const int64_t
     for (int64_t i = 0; i < m->n_responses; i++)
         if (p->is_missing[m->response[i]] && p->status == DPO_OK)
             p->status = dpo_reference_cache_put(p->cache, p->number[m->response[i]],
-                                                pass->row_logp + m->row_begin[i]);
+                                                pass->row_logp + m->rows[i].begin);
 }
 
 static void run_shard(reference_pass *p, int shard)

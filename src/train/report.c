@@ -150,6 +150,8 @@ static dpo_status write_step(dpo_report *report, const dpo_checkpoint_state *sta
 dpo_status dpo_report_step(dpo_report *report, const dpo_checkpoint_state *state, double lr,
                            const dpo_step_numbers *numbers)
 {
+    if (report->peak_flops_per_s > 0.0)
+        report->peak_flops_per_s = fmax(report->peak_flops_per_s, numbers->best_flops_per_s);
     say_step(report, state, lr, numbers);
     return dpo_agree(report->grid, write_step(report, state, lr, numbers));
 }

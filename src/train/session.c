@@ -118,9 +118,16 @@ static dpo_status cost_examples(const dpo_session *session, dpo_data_set *set)
 {
     int64_t n = dpo_token_store_n_examples(set->store);
 
+    bool shares = session->run->batch.share_prompts;
+
     DPO_TRY(DPO_NEW(set->costs, n));
+    set->common_tokens = shares ? dpo_microbatch_common_tokens(set->store) : 0;
     for (int64_t x = 0; x < n; x++)
-        set->costs[x] = dpo_microbatch_cost(set->store, x, session->run->batch.share_prompts);
+        set->costs[x] = dpo_microbatch_cost(set->store, x, shares, set->common_tokens);
+    if (set->common_tokens > 0)
+        dpo_log_info(
+            "  all prompts begin with the same %lld tokens; a micro-batch computes them once",
+            (long long)set->common_tokens);
     return DPO_OK;
 }
 
@@ -183,7 +190,8 @@ static void grow(const dpo_data_set *set, demand *d)
 
         tokens += (double)cost->tokens;
         rows += (double)cost->rows;
-        d->wishes.longest_tokens = larger(d->wishes.longest_tokens, cost->tokens);
+        d->wishes.longest_tokens =
+            larger(d->wishes.longest_tokens, set->common_tokens + cost->tokens);
         d->wishes.longest_rows = larger(d->wishes.longest_rows, cost->rows);
         d->edges_per_token = fmax(d->edges_per_token, edges / (double)cost->tokens);
     }
@@ -376,7 +384,7 @@ dpo_status dpo_session_plan(const dpo_session *session, dpo_set set, dpo_batch_p
     dpo_batch_plan_options options = {
         .n_examples = dpo_token_store_n_examples(data->store),
         .batch_examples = is_train ? run->batch.examples : (int64_t)EVAL_EXAMPLES * data_size,
-        .budget_tokens = session->budget_tokens,
+        .budget_tokens = larger(session->budget_tokens - data->common_tokens, 1),
         .budget_rows = session->budget_rows,
         .seed = (uint64_t)run->seed,
         .shuffle = is_train && run->data.shuffle,

@@ -15,9 +15,10 @@
 
 /* What is summed over the ranks in one reduction, in this order. */
 typedef struct {
-    double n_not_finite, n_stops, rss_bytes; /* of every rank */
+    double n_not_finite, n_stops, rss_bytes, best_flops_per_s; /* of every rank */
     dpo_noise_sums noise;
-    double loss, reference_loss, n_tokens; /* from here on the same on tensor-parallel ranks */
+    double loss, reference_loss, n_tokens,
+        flops; /* from here on the same on tensor-parallel ranks */
     dpo_metric_sums metrics;
 } step_sums;
 
@@ -35,34 +36,49 @@ static double count_edges(const dpo_step *step, const dpo_token_store *store)
     return (double)n_edges;
 }
 
-/* Work of the planned global batch, its prompts once whether they are shared or not. */
-static double count_flops(const dpo_step *step, const dpo_token_store *store)
+static dpo_work work_laid_out(const dpo_batch *batch)
 {
-    int64_t n_examples;
-    const int64_t *examples = dpo_batch_plan_examples(step->plan, &n_examples);
+    return (dpo_work){(double)batch->n_tokens, (double)batch->n_rows,
+                      dpo_segments_n_pairs(&batch->segments)};
+}
+
+/* What examples need that share nothing with each other. */
+static dpo_work work_of_examples(const dpo_token_store *store, int64_t n, const int64_t *examples)
+{
     dpo_work work = {0};
 
-    for (int64_t i = 0; i < n_examples; i++) {
-        dpo_example_cost cost = dpo_microbatch_cost(store, examples[i], true);
+    for (int64_t i = 0; i < n; i++) {
+        dpo_example_cost cost = dpo_microbatch_cost(store, examples[i], true, 0);
 
         work.tokens += (double)cost.tokens;
         work.rows += (double)cost.rows;
         work.pairs += cost.pairs;
     }
-    return dpo_training_flops(&step->session->model_config, &work);
+    return work;
+}
+
+/* Of the current micro-batch. Prompts count once even if they are computed more often. */
+static double count_flops(const dpo_step *step, int64_t n, const int64_t *examples)
+{
+    const dpo_session *session = step->session;
+    const dpo_pass *pass = &session->pass;
+    dpo_work work = pass->shares ? work_laid_out(&pass->microbatch.batch)
+                                 : work_of_examples(session->set[DPO_SET_TRAIN].store, n, examples);
+
+    return dpo_training_flops(&session->model_config, &work);
 }
 
 static double count_tokens(const dpo_pass *pass, const dpo_token_store *store)
 {
     const dpo_microbatch *m = &pass->microbatch;
-    int64_t n_tokens = m->batch.n_rows;
+    int64_t n_tokens = 0;
 
     for (int64_t r = 0; r < m->n_responses; r++) {
         int64_t n_prompt;
 
         (void)dpo_token_store_prompt(store, dpo_token_store_response_prompt(store, m->response[r]),
                                      &n_prompt);
-        n_tokens += n_prompt;
+        n_tokens += n_prompt + pass->n_tokens[r];
     }
     return (double)n_tokens;
 }
@@ -129,6 +145,7 @@ static void run_micro_batch(dpo_step *step, int64_t n, const int64_t *examples,
     sums->reference_loss += loss_at_reference(step, &batch, pass->slope);
     sums->loss += dpo_objective_run(step->objective, &step->params, &batch, pass->slope);
     sums->n_tokens += count_tokens(pass, data->store);
+    sums->flops += count_flops(step, n, examples);
     dpo_metric_sums_add(&batch, step->params.beta, &sums->metrics);
     dpo_phase_end(DPO_PHASE_OBJECTIVE);
     dpo_pass_backward(pass, last);
@@ -195,6 +212,21 @@ static void sum_over_ranks(const dpo_grid *grid, step_sums *sums)
     memcpy(sums, vector, sizeof vector);
 }
 
+/* Of the phases since `before`, the speed of the one with the fastest products on this rank. */
+static double best_speed(const dpo_phase_row *before)
+{
+    dpo_phase_row now[DPO_MAX_PHASES];
+    double best = 0.0;
+
+    dpo_phase_read(now);
+    for (int i = 0; i < DPO_MAX_PHASES; i++) {
+        double flops = now[i].flops - before[i].flops, time_s = now[i].time_s - before[i].time_s;
+
+        if (flops > 0.0 && time_s > 0.0) best = fmax(best, flops / time_s);
+    }
+    return best;
+}
+
 static void sum_numbers(const dpo_step *step, const step_batch *size, step_sums *sums,
                         dpo_step_numbers *numbers)
 {
@@ -258,20 +290,24 @@ void dpo_step_run(dpo_step *step, int64_t number, double lr, dpo_step_numbers *n
 {
     double begin_s = dpo_clock_s();
     double comm_begin_s = dpo_comm_time_s();
+    dpo_phase_row before[DPO_MAX_PHASES];
     step_batch size;
     step_sums sums = {0};
 
+    dpo_phase_read(before);
     dpo_phase_begin(DPO_PHASE_PLAN);
     dpo_batch_plan_run(step->plan, number);
-    numbers->flops = count_flops(step, step->session->set[DPO_SET_TRAIN].store);
     dpo_phase_end(DPO_PHASE_PLAN);
     compute_gradients(step, &size, &sums);
+    sums.best_flops_per_s = best_speed(before);
     sum_numbers(step, &size, &sums, numbers);
     numbers->is_finite = sums.n_not_finite == 0.0;
     if (numbers->is_finite) update(step, lr, numbers->grad_norm);
     numbers->loss = sums.loss;
     numbers->reference_loss = sums.reference_loss;
     numbers->n_tokens = sums.n_tokens;
+    numbers->flops = sums.flops;
+    numbers->best_flops_per_s = sums.best_flops_per_s;
     numbers->sums = sums.metrics;
     numbers->must_stop = sums.n_stops > 0.0;
     numbers->rss_bytes = sums.rss_bytes;

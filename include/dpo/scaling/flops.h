@@ -4,8 +4,8 @@
 
 /**
  * \file
- * The floating-point work that a batch needs, whoever computes it: each prompt once, no padding, only rows
- * that predict meet the vocabulary. Divided by the time of a step and the peak of the machine it is the model
+ * The floating-point work that a batch needs: what texts of a micro-batch begin with alike once, no padding, only
+ * rows that predict meet the vocabulary. Divided by the time of a step and the peak of the machine it is the model
  * FLOP utilisation (MFU).
  *
  *     forward = 2 N tokens + 2 V D rows + 4 L H E pairs,    forward and backward = 3 forward

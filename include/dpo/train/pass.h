@@ -20,7 +20,7 @@
 /** A model with room for a micro-batch and its numbers; R = rows, each response has at least one. */
 typedef struct {
     dpo_model *model;          /**< borrowed */
-    bool share_prompts;        /**< lay a prompt out once for its responses */
+    bool shares;               /**< lay out once what texts begin with alike */
     dpo_microbatch microbatch; /**< the current one */
     float *row_logp;           /**< owned, f32 [R] log-prob of each predicted token, nats */
     float *row_coefficient;    /**< owned, f32 [R] dL/dlogp of each */
@@ -41,11 +41,11 @@ typedef struct {
  * \local
  * \param[in]  model          Its limits are those of the micro-batches; borrowed.
  * \param[in]  max_edges      Most comparisons of a micro-batch, >= 0.
- * \param[in]  share_prompts  Lay a prompt out once for its responses.
+ * \param[in]  shares         Lay out once what texts of a micro-batch begin with alike.
  * \param[out] pass           For dpo_pass_destroy(), also after an error.
  * \errors{DPO_ENOMEM}
  */
-DPO_MUST_CHECK dpo_status dpo_pass_create(dpo_model *model, int64_t max_edges, bool share_prompts,
+DPO_MUST_CHECK dpo_status dpo_pass_create(dpo_model *model, int64_t max_edges, bool shares,
                                           dpo_pass *pass);
 
 /** Frees the arrays and makes it zero. \local */

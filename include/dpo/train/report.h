@@ -25,7 +25,7 @@ typedef struct {
     int64_t first_step;        /**< steps done before this process began */
     int64_t n_steps;           /**< of the whole run */
     int64_t steps_per_epoch;   /**< for "epoch" */
-    double peak_flops_per_s;   /**< of all ranks together; 0: not measured */
+    double peak_flops_per_s;   /**< of all ranks together, the best seen so far; 0: not measured */
     double begin_s;            /**< when it began */
 } dpo_report;
 
@@ -47,7 +47,8 @@ DPO_MUST_CHECK dpo_status dpo_report_begin(const dpo_grid *grid, const dpo_run_c
                                            double peak_flops_per_s, dpo_report *report);
 
 /**
- * Reports a step.
+ * Reports a step. Its products raise the peak if they were faster: on a machine that others use too, what was
+ * measured at start can be low.
  *
  * \collective{all ranks of the grid}
  * \param[in,out] report   The report.

@@ -69,7 +69,7 @@ typedef struct {
     struct {
         int64_t examples;   /**< per optimizer step, all ranks together */
         int64_t tokens;     /**< per micro-batch and rank; 0: chosen by the program */
-        bool share_prompts; /**< compute a prompt once for its responses */
+        bool share_prompts; /**< compute once what texts begin with alike */
     } batch;
     /** The group "optimizer". */
     struct {

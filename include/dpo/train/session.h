@@ -31,7 +31,8 @@ typedef enum { DPO_SET_TRAIN, DPO_SET_EVAL, DPO_N_SETS } dpo_set;
 /** One data set; zero if the run has none. */
 typedef struct {
     dpo_token_store *store;  /**< owned */
-    dpo_example_cost *costs; /**< owned, [examples] */
+    dpo_example_cost *costs; /**< owned, [examples] without the common tokens */
+    int64_t common_tokens;   /**< of all texts, which a micro-batch lays out once */
     double *reference_logp;  /**< owned, f64 [responses] sums of the reference, nats; NULL before;
                                   NaN of those that no step of the run takes */
 } dpo_data_set;

@@ -47,15 +47,16 @@ typedef struct {
     double reference_loss; /**< the same with the policy at the reference: ln 2 for sigmoid */
     double grad_norm;      /**< before clipping */
     double n_tokens; /**< prompt and response tokens of all responses, as TRL's num_tokens counts */
-    dpo_metric_sums sums; /**< for dpo_metric_value() */
-    dpo_noise noise;      /**< of the gradient */
-    double imbalance;     /**< most loaded rank over the mean, as planned */
-    double flops;         /**< floating-point operations that it needs (scaling/flops.h) */
-    double step_s;        /**< wall-clock time of rank 0 */
-    double comm_s;        /**< of it in communication */
-    double rss_bytes;     /**< resident memory of all ranks together */
-    bool is_finite;       /**< loss and gradient of every rank */
-    bool must_stop;       /**< a signal asked a rank to stop */
+    dpo_metric_sums sums;    /**< for dpo_metric_value() */
+    dpo_noise noise;         /**< of the gradient */
+    double imbalance;        /**< most loaded rank over the mean, as planned */
+    double flops;            /**< floating-point operations that it needs (scaling/flops.h) */
+    double best_flops_per_s; /**< of the fastest phase of each rank, summed over the ranks */
+    double step_s;           /**< wall-clock time of rank 0 */
+    double comm_s;           /**< of it in communication */
+    double rss_bytes;        /**< resident memory of all ranks together */
+    bool is_finite;          /**< loss and gradient of every rank */
+    bool must_stop;          /**< a signal asked a rank to stop */
 } dpo_step_numbers;
 
 /**

@@ -45,6 +45,7 @@ typedef struct {
     const char *source;
     char folder[PATH_MAX];    /* without slashes at its end */
     char temporary[PATH_MAX]; /* the folder while it is written; on every rank that of rank 0 */
+    char aside[PATH_MAX];     /* an old folder while the new one takes its place */
 } export_paths;
 
 static dpo_status failed(const char *path, const char *what)
@@ -144,20 +145,30 @@ static dpo_status set_path(char path[PATH_MAX], const char *text)
     return DPO_OK;
 }
 
+static dpo_status name_temporary(export_paths *paths)
+{
+    dpo_buffer aside = {0};
+    char *temporary;
+
+    DPO_TRY(dpo_file_temporary(paths->folder, &temporary));
+    dpo_status status = dpo_buffer_printf(&aside, "%s-old", temporary);
+
+    if (status == DPO_OK) status = set_path(paths->aside, dpo_buffer_text(&aside));
+    if (status == DPO_OK) status = set_path(paths->temporary, temporary);
+    dpo_buffer_destroy(&aside);
+    dpo_free(temporary);
+    return status;
+}
+
 static dpo_status begin(const char *folder, export_paths *paths)
 {
-    char *temporary;
-    dpo_status status;
-
     DPO_TRY(set_path(paths->folder, folder));
     if (is_same(paths->source, paths->folder))
         return DPO_FAIL(DPO_EUSAGE, "%s: is the folder that the model came from; give another",
                         paths->folder);
     DPO_TRY(for_each(paths->folder, "", "", check_replaceable, paths));
-    DPO_TRY(dpo_file_temporary(paths->folder, &temporary));
-    status = set_path(paths->temporary, temporary);
-    dpo_free(temporary);
-    return status == DPO_OK ? dpo_folder_create(paths->temporary) : status;
+    DPO_TRY(name_temporary(paths));
+    return dpo_folder_create(paths->temporary);
 }
 
 static dpo_status create_writer(const dpo_grid *grid, const dpo_parameters *parameters,
@@ -278,29 +289,19 @@ static dpo_status sync_parent(const char *folder)
 
 /* A folder cannot be renamed over one that holds files: the old one steps aside, and comes back if
    the new one cannot take its place. */
-static dpo_status swap_with(const char *aside, const export_paths *paths)
+static dpo_status put_in_place(const export_paths *paths)
 {
     if (!exists(paths->folder))
         return rename(paths->temporary, paths->folder) == 0 ? DPO_OK
                                                             : failed(paths->folder, "made");
-    if (rename(paths->folder, aside) != 0) return failed(paths->folder, "moved aside");
+    if (rename(paths->folder, paths->aside) != 0) return failed(paths->folder, "moved aside");
     if (rename(paths->temporary, paths->folder) != 0) {
         dpo_status status = failed(paths->folder, "replaced");
 
-        (void)rename(aside, paths->folder);
+        (void)rename(paths->aside, paths->folder);
         return status;
     }
-    return remove_folder(aside);
-}
-
-static dpo_status put_in_place(const export_paths *paths)
-{
-    dpo_buffer aside = {0};
-    dpo_status status = dpo_buffer_printf(&aside, "%s-old", paths->temporary);
-
-    if (status == DPO_OK) status = swap_with(dpo_buffer_text(&aside), paths);
-    dpo_buffer_destroy(&aside);
-    return status == DPO_OK ? sync_parent(paths->folder) : status;
+    return remove_folder(paths->aside);
 }
 
 /* What one rank does behind the weights. */
@@ -311,16 +312,18 @@ static dpo_status finish(const export_paths *paths, dpo_tensor_type type)
             DPO_TRY(for_each(paths->source, export_files[i].prefix, export_files[i].suffix,
                              copy_file, paths));
     DPO_TRY(write_config(paths, type));
-    return put_in_place(paths);
+    DPO_TRY(put_in_place(paths));
+    return sync_parent(paths->folder);
 }
 
-/* Removes what a failed export left; the error record stays that of the failure. */
+/* Removes what a failed export left, but no old folder that could not come back; the error record stays that of the failure. */
 static void clean_up(const export_paths *paths)
 {
     dpo_error kept = *dpo_last_error();
 
     if (paths->temporary[0] == '\0') return;
     (void)remove_folder(paths->temporary);
+    if (exists(paths->folder)) (void)remove_folder(paths->aside);
     *dpo_last_error() = kept;
 }
 

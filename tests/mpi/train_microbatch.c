@@ -125,7 +125,8 @@ static void every_text_is_a_path(void **state)
 
         set_up(&f, files[i]);
         assert_laid_out(&f, false);
-        for (int64_t n = f.n_examples; n >= 0; n -= 1 + n / 8) { /* fewer and fewer, in other orders */
+        for (int64_t n = f.n_examples; n >= 0;
+             n -= 1 + n / 8) { /* fewer and fewer, in other orders */
             f.n_examples = n;
             for (int64_t j = 0; j + 1 < n; j++) {
                 int64_t other =

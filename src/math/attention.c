@@ -7,7 +7,11 @@
  *   N tokens, H heads, K kv-heads, E head_dim, G query heads a kv-head;
  *   qkv [N, (H + 2K) E]: columns q [H E], k [K E], v [K E]; out [N, H E]; lse [N, H].
  *
- * Inside, queries are scaled by log2(e) / sqrt(E), so that p = 2^(s - lse log2(e)); ds^T q has that factor too.
+ * Inside, scores are scaled by log2(e) / sqrt(E), so that p = 2^(s - lse log2(e)). For f32 products queries are scaled
+ * already, and ds^T q has that factor too; bf16 queries stay as they are, or they would be rounded again.
+ *
+ * Products take operands of one type, f32 or bf16, and give f32. What a product gave and the next one takes, the
+ * probabilities and dL/ds, becomes operands where it lies, row by row behind the softmax.
  *
  * The query heads of a kv-head share its keys and values, so a task stacks them: its rows are the queries of a
  * tile times those heads, token by token, and one product serves them all; in dk and dv the sum over rows is that
@@ -26,8 +30,6 @@
 #include "attention_plan.h"
 #include "dpo/base/phase.h"
 #include "onednn.h"
-
-static const float ln2 = 0.69314718056f;
 
 /* One tile and one kv-head; qkv and the others point to row 0 of the whole arrays. */
 typedef struct {
@@ -58,16 +60,20 @@ static task make_task(const dpo_attention *attention, const dpo_segments *segmen
                   &attention->scratch[omp_get_thread_num()]};
 }
 
-/* Rows of kv-head `kv` from token `token` on in an array [K, max_tokens, E]. */
-static float *head_rows(const dpo_attention *attention, float *array, int64_t kv, int64_t token)
+/* Where the rows of kv-head `kv` from token `token` on begin in an array [K, max_tokens, E]. */
+static int64_t head_offset(const dpo_attention *attention, int64_t kv, int64_t token)
 {
-    return array + (kv * attention->max_tokens + token) * attention->head_dim;
+    return (kv * attention->max_tokens + token) * attention->head_dim;
 }
 
-static dpo_matrix keys_of(const task *t, const key_piece *piece, float *array, int transposed)
+/* The piece's rows of keys or values. */
+static dpo_matrix keys_of(const task *t, const key_piece *piece, const void *array, int transposed)
 {
-    return (dpo_matrix){head_rows(t->attention, array, t->kv, piece->begin), t->attention->head_dim,
-                        transposed};
+    const dpo_attention *attention = t->attention;
+
+    return (dpo_matrix){
+        dpo_const_at(attention->compute, array, head_offset(attention, t->kv, piece->begin)),
+        attention->head_dim, transposed};
 }
 
 /* Where the task's heads of the tile's query i begin in an array [N, width] of rows that begin with H heads. */
@@ -76,20 +82,20 @@ static int64_t offset_of(const task *t, int64_t width, int64_t i)
     return (t->tile->begin + i) * width + t->head * t->attention->head_dim;
 }
 
-/* The tile's queries, scaled, into the scratch. */
+/* The tile's queries into the scratch, those of f32 scaled. */
 static void copy_queries(const task *t, const void *qkv)
 {
     const dpo_attention *attention = t->attention;
+    const dpo_kernels *kernels = attention->kernels;
     int64_t width = t->n_heads * attention->head_dim;
 
     for (int64_t i = 0; i < t->n_queries; i++) {
-        float *q = t->scratch->q + i * width;
+        int64_t offset = offset_of(t, attention->qkv_width, i);
+        void *q = dpo_at(attention->compute, t->scratch->q, i * width);
 
-        attention->kernels->scale(width, attention->query_scale,
-                                  dpo_read_elements(attention->kernels, attention->elements, qkv,
-                                                    offset_of(t, attention->qkv_width, i), width,
-                                                    q),
-                                  q);
+        dpo_copy_elements(kernels, width, attention->elements,
+                          dpo_const_at(attention->elements, qkv, offset), attention->compute, q);
+        if (attention->compute == DPO_F32) kernels->scale(width, attention->query_scale, q, q);
     }
 }
 
@@ -104,24 +110,47 @@ static void write_scaled(const dpo_attention *attention, int64_t n, float factor
 }
 
 /* product [R, keys of the piece] = rows times keys^T. */
-static void multiply_rows(const task *t, const key_piece *piece, const float *rows, float *keys,
+static void multiply_rows(const task *t, const key_piece *piece, const void *rows, const void *keys,
                           float *product)
 {
     int64_t n_keys = piece->end - piece->begin, head_dim = t->attention->head_dim;
 
-    dpo_gemm((dpo_product){DPO_F32, t->n_rows, n_keys, head_dim, padded(n_keys)},
-             (dpo_matrix){rows, head_dim, 0}, keys_of(t, piece, keys, 1), 0.0f, product);
+    dpo_gemm_alone(
+        (dpo_product){t->attention->compute, t->n_rows, n_keys, head_dim, padded(n_keys)},
+        (dpo_matrix){rows, head_dim, 0}, keys_of(t, piece, keys, 1), 0.0f, product,
+        t->scratch->work);
 }
 
 /* The scratch's out (=|+=) scores times keys (or values). */
-static void add_to_out(const task *t, const key_piece *piece, const float *scores, float *keys,
+static void add_to_out(const task *t, const key_piece *piece, const void *scores, const void *keys,
                        int is_first)
 {
     int64_t n_keys = piece->end - piece->begin, head_dim = t->attention->head_dim;
 
-    dpo_gemm((dpo_product){DPO_F32, t->n_rows, head_dim, n_keys, head_dim},
-             (dpo_matrix){scores, padded(n_keys), 0}, keys_of(t, piece, keys, 0),
-             is_first ? 0.0f : 1.0f, t->scratch->out);
+    dpo_gemm_alone((dpo_product){t->attention->compute, t->n_rows, head_dim, n_keys, head_dim},
+                   (dpo_matrix){scores, padded(n_keys), 0}, keys_of(t, piece, keys, 0),
+                   is_first ? 0.0f : 1.0f, t->scratch->out, t->scratch->work);
+}
+
+/* A row of scores as a product gave them, if queries were not scaled. */
+static void scale_scores(const task *t, int64_t visible, float *s)
+{
+    const dpo_attention *attention = t->attention;
+
+    if (attention->compute == DPO_BF16)
+        attention->kernels->scale(padded(visible), attention->query_scale, s, s);
+}
+
+/* Row r of a matrix of n_keys scores becomes operands, one row behind the other, in ascending order of rows. */
+static void finish_scores(const task *t, int64_t n_keys, int64_t r, float *scores)
+{
+    const dpo_attention *attention = t->attention;
+    int64_t stride = padded(n_keys);
+
+    if (attention->compute == DPO_F32) return;
+    attention->kernels->narrow(stride, scores + r * stride, t->scratch->row);
+    memcpy(dpo_at(DPO_BF16, scores, r * stride), t->scratch->row,
+           (size_t)stride * sizeof *t->scratch->row);
 }
 
 /* Scores of hidden keys: `hidden` in the last vector of visible ones, zero behind it. Gives where that begins. */
@@ -147,9 +176,11 @@ static void absorb_scores(const task *t, const key_piece *piece, int is_first)
 
         for (int64_t end = r + t->n_heads; r < end; r++) {
             float *s = t->scratch->s + r * stride, *out = t->scratch->out + r * head_dim;
+            scale_scores(t, visible, s);
             int64_t n = hide(visible, n_keys, -FLT_MAX, s);
             float factor = kernels->softmax_step(n, s, &t->scratch->max[r], &t->scratch->sum[r]);
 
+            finish_scores(t, n_keys, r, t->scratch->s);
             if (!is_first && factor != 1.0f) kernels->scale(head_dim, factor, out, out);
         }
     }
@@ -176,7 +207,7 @@ static void finish_rows(const task *t, void *out, float *lse)
 
 static void forward_task(const task *t, const void *qkv, void *out, float *lse)
 {
-    key_piece piece = dpo_attention_before_keys(t->segments, t->tile);
+    key_piece piece = dpo_attention_before_keys(t->attention, t->segments, t->tile);
 
     copy_queries(t, qkv);
     for (int64_t r = 0; r < t->n_rows; r++) {
@@ -211,7 +242,7 @@ void dpo_attention_forward(dpo_attention *attention, const dpo_segments *segment
     dpo_phase_end(DPO_PHASE_ATTENTION_FORWARD);
 }
 
-/* Rows of out and dout of the tile: delta, and dout into the scratch. */
+/* Rows of out and dout of the tile: delta, and dout into the scratch, where a row is f32 before it becomes operands. */
 static void copy_gradients(const task *t, const void *out, const void *dout)
 {
     const dpo_attention *attention = t->attention;
@@ -220,14 +251,17 @@ static void copy_gradients(const task *t, const void *out, const void *dout)
 
     for (int64_t i = 0; i < t->n_queries; i++) {
         int64_t offset = offset_of(t, attention->out_width, i);
-        float *dout_row = t->scratch->dout + i * width;
         const float *out_row = dpo_read_elements(kernels, attention->elements, out, offset, width,
                                                  t->scratch->out + i * width);
+        const float *dout_row = dpo_read_elements(kernels, attention->elements, dout, offset, width,
+                                                  dpo_at(DPO_F32, t->scratch->dout, i * width));
 
-        dpo_copy_elements(kernels, attention->elements, dout, offset, width, dout_row);
         for (int64_t j = 0; j < t->n_heads; j++)
             t->scratch->delta[i * t->n_heads + j] =
                 kernels->dot(head_dim, out_row + j * head_dim, dout_row + j * head_dim);
+        dpo_copy_elements(kernels, width, attention->elements,
+                          dpo_const_at(attention->elements, dout, offset), attention->compute,
+                          dpo_at(attention->compute, t->scratch->dout, i * width));
     }
 }
 
@@ -243,24 +277,28 @@ static void differentiate_scores(const task *t, const key_piece *piece, const fl
 
         for (int64_t j = 0; j < t->n_heads; j++, r++) {
             float *s = t->scratch->s + r * stride, *dp = t->scratch->dp + r * stride;
+            scale_scores(t, visible, s);
             int64_t n = hide(visible, n_keys, -FLT_MAX, s);
 
             (void)hide(visible, n_keys, 0.0f, dp);
             attention->kernels->softmax_backward(n, lse_row[j] / ln2, t->scratch->delta[r], s, dp);
+            finish_scores(t, n_keys, r, t->scratch->s);
+            finish_scores(t, n_keys, r, t->scratch->dp);
         }
     }
 }
 
 /* Rows of the piece in dkey or dvalue += scores^T rows. */
-static void add_to_keys(const task *t, const key_piece *piece, const float *scores,
-                        const float *rows, int64_t part, float *gradient)
+static void add_to_keys(const task *t, const key_piece *piece, const void *scores, const void *rows,
+                        int64_t part, float *gradient)
 {
-    int64_t n_keys = piece->end - piece->begin, head_dim = t->attention->head_dim;
+    const dpo_attention *attention = t->attention;
+    int64_t n_keys = piece->end - piece->begin, head_dim = attention->head_dim;
+    int64_t head = part * attention->n_kv_heads + t->kv;
 
-    dpo_gemm(
-        (dpo_product){DPO_F32, n_keys, head_dim, t->n_rows, head_dim},
-        (dpo_matrix){scores, padded(n_keys), 1}, (dpo_matrix){rows, head_dim, 0}, 1.0f,
-        head_rows(t->attention, gradient, part * t->attention->n_kv_heads + t->kv, piece->begin));
+    dpo_gemm_alone((dpo_product){attention->compute, n_keys, head_dim, t->n_rows, head_dim},
+                   (dpo_matrix){scores, padded(n_keys), 1}, (dpo_matrix){rows, head_dim, 0}, 1.0f,
+                   gradient + head_offset(attention, head, piece->begin), t->scratch->work);
 }
 
 /* A strip's part of dk and dv, for the keys that it sees. */
@@ -272,8 +310,8 @@ static void clear_keys(const dpo_attention *attention, const query_strip *strip,
         const query_tile *tile = &attention->tile[i];
         size_t bytes = (size_t)((tile->end - tile->begin) * attention->head_dim) * sizeof(float);
 
-        memset(head_rows(attention, attention->dkey, head, tile->begin), 0, bytes);
-        memset(head_rows(attention, attention->dvalue, head, tile->begin), 0, bytes);
+        memset(attention->dkey + head_offset(attention, head, tile->begin), 0, bytes);
+        memset(attention->dvalue + head_offset(attention, head, tile->begin), 0, bytes);
     }
 }
 
@@ -284,7 +322,7 @@ static void backward_task(const task *t, const void *qkv, const void *out, const
     const dpo_attention *attention = t->attention;
     int64_t width = t->n_heads * attention->head_dim;
     thread_scratch *scratch = t->scratch;
-    key_piece piece = dpo_attention_before_keys(t->segments, t->tile);
+    key_piece piece = dpo_attention_before_keys(attention, t->segments, t->tile);
 
     copy_queries(t, qkv);
     copy_gradients(t, out, dout);
@@ -306,11 +344,11 @@ static void sum_strips(const dpo_attention *attention, const query_strip *strip,
                        int64_t token, float *gradient, float factor, void *dqkv, int64_t begin)
 {
     int64_t head_dim = attention->head_dim, n_kv_heads = attention->n_kv_heads;
-    float *sum = head_rows(attention, gradient, strip->part * n_kv_heads + kv, token);
+    float *sum = gradient + head_offset(attention, strip->part * n_kv_heads + kv, token);
 
     for (int64_t part = strip->part + 1; part < strip->n_parts; part++)
-        attention->kernels->add(head_dim,
-                                head_rows(attention, gradient, part * n_kv_heads + kv, token), sum);
+        attention->kernels->add(
+            head_dim, gradient + head_offset(attention, part * n_kv_heads + kv, token), sum);
     write_scaled(attention, head_dim, factor, sum, dqkv, begin);
 }
 
@@ -324,7 +362,7 @@ static void finish_keys(const dpo_attention *attention, const query_strip *strip
         for (int64_t n = attention->tile[i].begin; n < attention->tile[i].end; n++) {
             int64_t dkey = n * attention->qkv_width + attention->out_width + kv * head_dim;
 
-            sum_strips(attention, strip, kv, n, attention->dkey, ln2, dqkv, dkey);
+            sum_strips(attention, strip, kv, n, attention->dkey, attention->dkey_scale, dqkv, dkey);
             sum_strips(attention, strip, kv, n, attention->dvalue, 1.0f, dqkv,
                        dkey + attention->n_kv_heads * head_dim);
         }

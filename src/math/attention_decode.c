@@ -19,8 +19,8 @@ static void attend(const dpo_attention *attention, int64_t n_keys, const float *
     float max = -FLT_MAX, sum = 0.0f;
 
     memset(out, 0, (size_t)head_dim * sizeof *out);
-    for (int64_t begin = 0; begin < n_keys; begin += TILE_KEYS) {
-        int64_t n = begin + TILE_KEYS < n_keys ? TILE_KEYS : n_keys - begin;
+    for (int64_t begin = 0; begin < n_keys; begin += attention->tile_keys) {
+        int64_t n = begin + attention->tile_keys < n_keys ? attention->tile_keys : n_keys - begin;
 
         kernels->key_scores(n, head_dim, stride, scratch->q, key + begin * stride, scratch->s);
         kernels->scale(head_dim, kernels->softmax_step(n, scratch->s, &max, &sum), out, out);
@@ -47,6 +47,13 @@ static void decode_head(const dpo_attention *attention, int64_t n_keys, const fl
     dpo_end_elements(kernels, attention->elements, out, result, head_dim, out_row);
 }
 
+/* Elements from `begin` on of qkv, one head, into a cache. */
+static void copy_head(const dpo_attention *attention, const void *qkv, int64_t begin, float *cache)
+{
+    dpo_copy_elements(attention->kernels, attention->head_dim, attention->elements,
+                      dpo_const_at(attention->elements, qkv, begin), DPO_F32, cache);
+}
+
 void dpo_attention_decode(dpo_attention *attention, int64_t n_sequences, const void *qkv,
                           const int64_t *length, float *const *key_cache, float *const *value_cache,
                           void *out)
@@ -62,10 +69,8 @@ void dpo_attention_decode(dpo_attention *attention, int64_t n_sequences, const v
             int64_t offset = kv * head_dim, end = length[b] * n_kv_heads * head_dim + offset;
             dpo_range heads = heads_of(attention, kv);
 
-            dpo_copy_elements(attention->kernels, attention->elements, qkv, key, head_dim,
-                              key_cache[b] + end);
-            dpo_copy_elements(attention->kernels, attention->elements, qkv,
-                              key + n_kv_heads * head_dim, head_dim, value_cache[b] + end);
+            copy_head(attention, qkv, key, key_cache[b] + end);
+            copy_head(attention, qkv, key + n_kv_heads * head_dim, value_cache[b] + end);
             for (int64_t head = heads.begin; head < heads.end; head++)
                 decode_head(attention, length[b] + 1, key_cache[b] + offset,
                             value_cache[b] + offset, qkv, row + head * head_dim, out,

@@ -5,20 +5,40 @@
 #include <omp.h>
 
 #include "dpo/base/memory.h"
+#include "onednn.h"
+
+/*
+ * Rows enough for fast products, and tiles so short that the causal diagonal wastes little. A product of bf16 takes
+ * a fraction of the time, so that its call shows, and has more to do; its scores stay within 1 MB.
+ */
+static const struct {
+    int64_t rows, max_queries, keys;
+} tile_sizes[] = {[DPO_F32] = {128, 64, 256}, [DPO_BF16] = {256, 128, 512}};
 
 static int64_t group_of(const dpo_attention_shape *shape)
 {
     return shape->group > 0 ? shape->group : shape->n_heads / shape->n_kv_heads;
 }
 
-/* T: as many queries as fill the rows of a tile. */
-static int64_t tile_queries(int64_t group)
+/* T: as many queries as fill the rows of a tile; a power of two. */
+static int64_t tile_queries(const dpo_attention_shape *shape)
 {
-    int64_t queries = MAX_TILE_QUERIES;
+    int64_t queries = tile_sizes[shape->compute].max_queries;
 
-    while (queries > 1 && queries * group > TILE_ROWS)
+    while (queries > 1 && queries * group_of(shape) > tile_sizes[shape->compute].rows)
         queries /= 2;
     return queries;
+}
+
+/* [T G, S] scores and [T G, E] rows of a tile. */
+static int64_t score_floats(const dpo_attention_shape *shape)
+{
+    return tile_queries(shape) * group_of(shape) * tile_sizes[shape->compute].keys;
+}
+
+static int64_t row_floats(const dpo_attention_shape *shape)
+{
+    return tile_queries(shape) * group_of(shape) * shape->head_dim;
 }
 
 /* P: with more kv-heads there are tasks enough without many strips; larger groups have more work to share. */
@@ -31,29 +51,50 @@ static int64_t max_strips(const dpo_attention_shape *shape)
     return strips < MAX_STRIPS ? strips : MAX_STRIPS;
 }
 
-/* Floats of one thread's scratch for tiles of n_rows. */
-static int64_t scratch_floats(int64_t n_rows, int64_t head_dim)
+/* What a thread needs beyond f32 products: a row of scores, and memory of the library, in whole floats. */
+static int64_t operand_floats(const dpo_attention_shape *shape)
 {
-    return n_rows * ((int64_t)2 * TILE_KEYS + 3 * (head_dim + 1));
+    int64_t work = dpo_gemm_work_bytes(shape->compute) + (int64_t)sizeof(float) - 1;
+
+    if (shape->compute == DPO_F32) return 0;
+    return tile_sizes[shape->compute].keys / 2 + work / (int64_t)sizeof(float);
+}
+
+/* Floats of one thread's scratch. */
+static int64_t scratch_floats(const dpo_attention_shape *shape)
+{
+    int64_t n_rows = tile_queries(shape) * group_of(shape);
+
+    return 2 * score_floats(shape) + 3 * (row_floats(shape) + n_rows) + operand_floats(shape);
+}
+
+/* Bytes of keys and of values. */
+static int64_t key_bytes(const dpo_attention_shape *shape, int64_t max_tokens)
+{
+    return shape->n_kv_heads * max_tokens * shape->head_dim * dpo_element_bytes(shape->compute);
+}
+
+/* Floats of the gradients of keys and of values. */
+static int64_t dkey_floats(const dpo_attention_shape *shape, int64_t max_tokens)
+{
+    return max_strips(shape) * shape->n_kv_heads * max_tokens * shape->head_dim;
 }
 
 int64_t dpo_attention_plan_bytes(const dpo_attention_shape *shape, int64_t max_tokens)
 {
-    int64_t group = group_of(shape), n_rows = tile_queries(group) * group;
-    int64_t heads = 2 * (1 + max_strips(shape)) * shape->n_kv_heads * shape->head_dim * max_tokens;
     int64_t tiles = max_tokens * (int64_t)(sizeof(query_tile) + sizeof(query_strip));
+    int64_t floats =
+        2 * dkey_floats(shape, max_tokens) + omp_get_max_threads() * scratch_floats(shape);
 
-    return (heads + omp_get_max_threads() * scratch_floats(n_rows, shape->head_dim)) *
-               (int64_t)sizeof(float) +
-           tiles;
+    return 2 * key_bytes(shape, max_tokens) + floats * (int64_t)sizeof(float) + tiles;
 }
 
 /* The scratch of all threads is one block, cut into their parts. */
-static dpo_status allocate_scratch(dpo_attention *attention)
+static dpo_status allocate_scratch(dpo_attention *attention, const dpo_attention_shape *shape)
 {
     int64_t n_rows = attention->tile_queries * attention->group;
-    int64_t scores = n_rows * TILE_KEYS, rows = n_rows * attention->head_dim;
-    int64_t thread_floats = scratch_floats(n_rows, attention->head_dim);
+    int64_t scores = score_floats(shape), rows = row_floats(shape);
+    int64_t thread_floats = scratch_floats(shape);
 
     DPO_TRY(DPO_NEW(attention->scratch, attention->n_threads));
     DPO_TRY(DPO_NEW(attention->block, attention->n_threads * thread_floats));
@@ -63,33 +104,38 @@ static dpo_status allocate_scratch(dpo_attention *attention)
         scratch->s = attention->block + t * thread_floats;
         scratch->dp = scratch->s + scores;
         scratch->q = scratch->dp + scores;
-        scratch->out = scratch->q + rows;
+        scratch->out = scratch->dp + scores + rows;
         scratch->dout = scratch->out + rows;
-        scratch->max = scratch->dout + rows;
+        scratch->max = scratch->out + 2 * rows;
         scratch->sum = scratch->max + n_rows;
         scratch->delta = scratch->sum + n_rows;
+        scratch->row = (void *)(scratch->delta + n_rows);
+        scratch->work = scratch->row + attention->tile_keys;
     }
     return DPO_OK;
 }
 
-static dpo_status allocate(dpo_attention *attention)
+static dpo_status allocate(dpo_attention *attention, const dpo_attention_shape *shape)
 {
-    int64_t key_floats = attention->n_kv_heads * attention->max_tokens * attention->head_dim;
-    int64_t dkey_floats = attention->max_strips * key_floats;
+    int64_t key = key_bytes(shape, attention->max_tokens);
+    int64_t dkey = dkey_floats(shape, attention->max_tokens);
+    char *keys;
 
     DPO_TRY(DPO_NEW(attention->tile, attention->max_tokens));
     DPO_TRY(DPO_NEW(attention->strip, attention->max_tokens));
-    DPO_TRY(DPO_NEW(attention->key, 2 * key_floats));
-    DPO_TRY(DPO_NEW(attention->dkey, 2 * dkey_floats));
-    attention->value = attention->key + key_floats;
-    attention->dvalue = attention->dkey + dkey_floats;
-    return allocate_scratch(attention);
+    DPO_TRY(DPO_NEW(keys, 2 * key));
+    attention->key = keys;
+    attention->value = keys + key;
+    DPO_TRY(DPO_NEW(attention->dkey, 2 * dkey));
+    attention->dvalue = attention->dkey + dkey;
+    return allocate_scratch(attention, shape);
 }
 
 dpo_status dpo_attention_create(const dpo_attention_shape *shape, int64_t max_tokens,
                                 dpo_attention **attention)
 {
     DPO_ASSERT(shape->n_kv_heads > 0 && shape->n_heads > 0 && shape->head_dim > 0);
+    DPO_ASSERT(shape->compute == DPO_F32 || dpo_onednn_multiplies_bf16());
     int64_t group = group_of(shape);
 
     DPO_ASSERT(max_tokens > 0 && shape->skipped >= 0 && shape->skipped < group);
@@ -102,17 +148,20 @@ dpo_status dpo_attention_create(const dpo_attention_shape *shape, int64_t max_to
         .group = group,
         .skipped = shape->skipped,
         .elements = shape->elements,
+        .compute = shape->compute,
         .qkv_width = (shape->n_heads + 2 * shape->n_kv_heads) * shape->head_dim,
         .out_width = shape->n_heads * shape->head_dim,
         .max_tokens = max_tokens,
-        .tile_queries = tile_queries(group),
+        .tile_queries = tile_queries(shape),
+        .tile_keys = tile_sizes[shape->compute].keys,
         .max_strips = max_strips(shape),
         .n_threads = omp_get_max_threads(),
         .scale = (float)(1.0 / sqrt((double)shape->head_dim)),
         .query_scale = (float)(1.4426950408889634 / sqrt((double)shape->head_dim)),
         .kernels = dpo_kernels_get(),
     };
-    dpo_status status = allocate(*attention);
+    (*attention)->dkey_scale = shape->compute == DPO_F32 ? ln2 : (*attention)->scale;
+    dpo_status status = allocate(*attention, shape);
 
     if (status != DPO_OK) dpo_attention_destroy(attention);
     return status;
@@ -155,9 +204,10 @@ static void cut_segment(dpo_attention *attention, const dpo_segments *segments, 
             (query_tile){begin, begin + length < end ? begin + length : end, segment, root};
 }
 
-static int64_t tile_work(const dpo_segments *segments, const query_tile *tile)
+static int64_t tile_work(const dpo_attention *attention, const dpo_segments *segments,
+                         const query_tile *tile)
 {
-    key_piece piece = dpo_attention_before_keys(segments, tile);
+    key_piece piece = dpo_attention_before_keys(attention, segments, tile);
     int64_t n_keys = 0;
 
     while (dpo_attention_next_keys(segments, &piece))
@@ -171,7 +221,7 @@ static int64_t work_of(const dpo_attention *attention, const dpo_segments *segme
     int64_t work = 0;
 
     for (int64_t i = begin; i < end; i++)
-        work += tile_work(segments, &attention->tile[i]);
+        work += tile_work(attention, segments, &attention->tile[i]);
     return work;
 }
 
@@ -188,7 +238,7 @@ static void cut_tree(dpo_attention *attention, const dpo_segments *segments, int
         query_strip strip = {begin, first, first, part, n_parts, 0};
 
         while (strip.end < end && n_parts * (done + strip.work) < (part + 1) * total)
-            strip.work += tile_work(segments, &attention->tile[strip.end++]);
+            strip.work += tile_work(attention, segments, &attention->tile[strip.end++]);
         attention->strip[attention->n_strips++] = strip;
         first = strip.end;
         done += strip.work;
@@ -221,6 +271,15 @@ static void sort_by_work(query_strip *strip, int64_t n_strips)
     }
 }
 
+/* A head's columns of a row, from element `begin` of qkv on, as operands. */
+static void copy_head(const dpo_attention *attention, const void *qkv, int64_t begin,
+                      void *operands, int64_t copy)
+{
+    dpo_copy_elements(attention->kernels, attention->head_dim, attention->elements,
+                      dpo_const_at(attention->elements, qkv, begin), attention->compute,
+                      dpo_at(attention->compute, operands, copy));
+}
+
 /*
  * Head by head, because rows of qkv that are a multiple of a page apart, as most models have them, fall into
  * the same few cache sets.
@@ -232,10 +291,13 @@ static void copy_keys_and_values(dpo_attention *attention, int64_t n_tokens, con
 
 #pragma omp parallel for schedule(static) num_threads(attention->n_threads)
     for (int64_t n = 0; n < n_tokens; n++)
-        for (int64_t kv = 0; kv < 2 * n_kv_heads; kv++)
-            dpo_copy_elements(attention->kernels, attention->elements, qkv,
-                              n * attention->qkv_width + (n_heads + kv) * head_dim, head_dim,
-                              attention->key + (kv * attention->max_tokens + n) * head_dim);
+        for (int64_t kv = 0; kv < n_kv_heads; kv++) {
+            int64_t key = n * attention->qkv_width + (n_heads + kv) * head_dim;
+            int64_t copy = (kv * attention->max_tokens + n) * head_dim;
+
+            copy_head(attention, qkv, key, attention->key, copy);
+            copy_head(attention, qkv, key + n_kv_heads * head_dim, attention->value, copy);
+        }
 }
 
 void dpo_attention_plan_run(dpo_attention *attention, const dpo_segments *segments, const void *qkv)
@@ -252,11 +314,12 @@ void dpo_attention_plan_run(dpo_attention *attention, const dpo_segments *segmen
     copy_keys_and_values(attention, n_tokens, qkv);
 }
 
-key_piece dpo_attention_before_keys(const dpo_segments *segments, const query_tile *tile)
+key_piece dpo_attention_before_keys(const dpo_attention *attention, const dpo_segments *segments,
+                                    const query_tile *tile)
 {
     int64_t begin = segments->begin[tile->segment];
 
-    return (key_piece){begin, begin, tile->segment, tile->end};
+    return (key_piece){begin, begin, tile->segment, tile->end, attention->tile_keys};
 }
 
 int dpo_attention_next_keys(const dpo_segments *segments, key_piece *piece)
@@ -268,7 +331,8 @@ int dpo_attention_next_keys(const dpo_segments *segments, key_piece *piece)
         piece->begin = segments->begin[piece->segment];
         piece->segment_end = segments->begin[piece->segment + 1];
     }
-    piece->end = piece->begin + TILE_KEYS < piece->segment_end ? piece->begin + TILE_KEYS
-                                                               : piece->segment_end;
+    piece->end = piece->begin + piece->max_keys < piece->segment_end
+                     ? piece->begin + piece->max_keys
+                     : piece->segment_end;
     return 1;
 }

@@ -6,11 +6,12 @@
  * What the files of attention share: the plan, and how queries and keys are cut.
  *
  * Queries are cut into tiles of T tokens of one segment. A tile meets the keys of its own segment, then those
- * of its parent, and so on upwards, in pieces of TILE_KEYS. A tree is a segment without parent and all
+ * of its parent, and so on upwards, in pieces of S. A tree is a segment without parent and all
  * segments below it; a strip is a part of a tree's tiles, one behind the other.
  *
  *   N tokens, H heads, K kv-heads, E head_dim, G query heads a kv-head;
  *   R rows: the queries of a tile times the query heads of a kv-head, R <= T G; P strips of a tree at most.
+ * "Operands" are elements of the type that products take.
  */
 
 #include "dpo/base/range.h"
@@ -18,18 +19,13 @@
 #include "element_rows.h"
 #include "kernels/kernels.h"
 
-/* Rows enough for fast products, and tiles so short that the causal diagonal wastes little. */
-enum { TILE_ROWS = 128, MAX_TILE_QUERIES = 64, TILE_KEYS = 256 };
 /* Rows of scores are whole vectors of any level, so that no kernel ends in a loop over single numbers. */
 enum { SCORE_LANES = 16 };
-_Static_assert(TILE_KEYS % SCORE_LANES == 0, "full pieces are not padded");
 /*
  * A backward task is (strip, kv-head). Trees are cut when they have work enough, whatever the number of threads and
  * the other trees are, so that bits do not depend on those. A large tree gives TREE_TASKS or more.
  */
 enum { MAX_STRIPS = 8, TREE_TASKS = 12, STRIP_WORK = 1 << 16 };
-/* T is a power of two: of every piece of its own segment a query sees at least one key. */
-_Static_assert(TILE_KEYS % MAX_TILE_QUERIES == 0, "a tile lies within one piece of keys");
 
 /* Queries [begin, end) of one segment; root is the segment at the top of its tree. */
 typedef struct {
@@ -48,39 +44,48 @@ typedef struct {
 typedef struct {
     int64_t begin, end, segment;
     int64_t segment_end; /* end of the visible part of the segment */
+    int64_t max_keys;    /* S */
 } key_piece;
+
+static const float ln2 = 0.69314718056f;
 
 /* What one thread needs; parts of one block. */
 typedef struct {
-    float *s, *dp;    /* [T G, TILE_KEYS] scores, then probabilities; dL/dp, then dL/ds */
-    float *q, *out;   /* [T G, E] scaled queries; out or dq before it is finished */
-    float *dout;      /* [T G, E] */
+    float *s, *dp;  /* [T G, S] scores, then operands: probabilities; dL/dp, then operands: dL/ds */
+    void *q, *dout; /* [T G, E] operands; room for f32 */
+    float *out;     /* [T G, E] out or dq before it is finished */
     float *max, *sum; /* [T G] of the online softmax */
     float *delta;     /* [T G] rowsum(dout out) */
+    uint16_t *row;    /* [S] a row of scores on its way to operands of bf16 */
+    void *work;       /* of this thread's products */
 } thread_scratch;
 
 /*
  * Invariant after dpo_attention_plan_run(): the tiles of a tree lie one behind the other in the order of their
- * tokens; strip[] covers all tiles, those with most work first; key and value hold the columns of qkv as f32.
+ * tokens; strip[] covers all tiles, those with most work first; key and value hold the columns of qkv as operands.
+ * T divides S, so that a tile lies within one piece of its own segment, and of every piece of that a query sees at
+ * least one key.
  */
 struct dpo_attention {
     int64_t n_heads, n_kv_heads, head_dim;
     int64_t group;   /* G */
     int64_t skipped; /* query heads of the first group that are not here */
-    dpo_element elements;
+    dpo_element elements, compute;
     int64_t qkv_width; /* (H + 2K) E */
     int64_t out_width; /* H E */
     int64_t max_tokens;
     int64_t tile_queries; /* T */
+    int64_t tile_keys;    /* S */
     int64_t max_strips;   /* P */
     int n_threads;
     float scale;       /* 1 / sqrt(E) */
     float query_scale; /* log2(e) / sqrt(E): scores are in base 2 */
+    float dkey_scale;  /* of ds^T q in the end, by how q was scaled */
     const dpo_kernels *kernels;
     int64_t n_tiles, n_strips;
     query_tile *tile;        /* [max_tokens] */
     query_strip *strip;      /* [max_tokens] */
-    float *key, *value;      /* [K, max_tokens, E]; value lies in the block of key */
+    void *key, *value;       /* [K, max_tokens, E] operands; value lies in the block of key */
     float *dkey, *dvalue;    /* [P, K, max_tokens, E] by strip; dvalue lies in the block of dkey */
     float *block;            /* memory of scratch */
     thread_scratch *scratch; /* [n_threads] */
@@ -100,7 +105,8 @@ void dpo_attention_plan_run(dpo_attention *attention, const dpo_segments *segmen
                             const void *qkv);
 
 /* An empty piece in front of a tile's first one. */
-key_piece dpo_attention_before_keys(const dpo_segments *segments, const query_tile *tile);
+key_piece dpo_attention_before_keys(const dpo_attention *attention, const dpo_segments *segments,
+                                    const query_tile *tile);
 
 /* Elements between rows of n_keys scores. */
 static inline int64_t padded(int64_t n_keys)

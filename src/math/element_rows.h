@@ -21,16 +21,6 @@ static inline const float *dpo_read_elements(const dpo_kernels *kernels, dpo_ele
     return buffer;
 }
 
-/* Elements [begin, begin + n) of an array into f32 [n] of their own. */
-static inline void dpo_copy_elements(const dpo_kernels *kernels, dpo_element element,
-                                     const void *array, int64_t begin, int64_t n, float *copy)
-{
-    if (element == DPO_F32)
-        memcpy(copy, (const float *)array + begin, (size_t)n * sizeof *copy);
-    else
-        kernels->widen(n, (const uint16_t *)array + begin, copy);
-}
-
 /* Where f32 results for elements from `begin` on are to be written: the array itself, or the buffer. */
 static inline float *dpo_begin_elements(dpo_element element, void *array, int64_t begin,
                                         float *buffer)
@@ -54,6 +44,18 @@ static inline void *dpo_at(dpo_element element, void *array, int64_t begin)
 static inline const void *dpo_const_at(dpo_element element, const void *array, int64_t begin)
 {
     return (const char *)array + begin * dpo_element_bytes(element);
+}
+
+/* n elements of one type into those of another, or of the same. */
+static inline void dpo_copy_elements(const dpo_kernels *kernels, int64_t n, dpo_element from,
+                                     const void *elements, dpo_element to, void *copy)
+{
+    if (from == to)
+        memcpy(copy, elements, (size_t)(n * dpo_element_bytes(to)));
+    else if (to == DPO_F32)
+        kernels->widen(n, elements, copy);
+    else
+        kernels->narrow(n, elements, copy);
 }
 
 #endif

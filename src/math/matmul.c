@@ -119,17 +119,15 @@ static dpo_matrix read_rows(const dpo_matmul *matmul, side from, dpo_range rows,
 {
     const dpo_kernels *kernels = dpo_kernels_get();
     const void *first = dpo_const_at(from.element, array, rows.begin * from.stride);
+    dpo_element compute = matmul->shape.compute;
 
-    if (from.element == matmul->shape.compute) return (dpo_matrix){first, from.stride, transposed};
+    if (from.element == compute) return (dpo_matrix){first, from.stride, transposed};
 #pragma omp parallel for schedule(static)
     for (int64_t r = 0; r < dpo_range_length(rows); r++) {
         const void *row = dpo_const_at(from.element, first, r * from.stride);
-        int64_t at = r * from.width;
 
-        if (from.element == DPO_F32)
-            kernels->narrow(from.width, row, (uint16_t *)from.staging + at);
-        else
-            kernels->widen(from.width, row, (float *)from.staging + at);
+        dpo_copy_elements(kernels, from.width, from.element, row, compute,
+                          dpo_at(compute, from.staging, r * from.width));
     }
     return (dpo_matrix){from.staging, from.width, transposed};
 }

@@ -24,10 +24,18 @@ typedef struct {
 } dpo_product;
 
 /*
- * f32 C = A B + beta C, sums in f32; outside of a parallel region on all threads, inside on the calling one.
- * Operands of bf16 need dpo_onednn_multiplies_bf16() and a beta of 0 or 1.
+ * f32 C = A B + beta C, sums in f32, on all threads; from outside of parallel regions. Operands of bf16 need
+ * dpo_onednn_multiplies_bf16() and a beta of 0 or 1.
  */
 void dpo_gemm(dpo_product product, dpo_matrix a, dpo_matrix b, float beta, float *c);
+
+/* The same from inside of a parallel region, on the calling thread, which has `work` for itself. A call of bf16
+   costs 2 microseconds before it multiplies. */
+void dpo_gemm_alone(dpo_product product, dpo_matrix a, dpo_matrix b, float beta, float *c,
+                    void *work);
+
+/* Bytes of that work, >= 0. */
+int64_t dpo_gemm_work_bytes(dpo_element compute);
 
 /* Whether the library has bf16 products on this CPU; the first call, from outside of parallel regions,
    takes the time to make them. */

@@ -131,7 +131,8 @@ dpo_attention_shape dpo_model_attention_shape(const dpo_model *model)
                                  .head_dim = c->head_dim,
                                  .group = group,
                                  .skipped = p->heads.begin % group,
-                                 .elements = model->limits.activations};
+                                 .elements = model->limits.activations,
+                                 .compute = model->limits.compute};
 }
 
 static dpo_status create_plans(dpo_model *model, int64_t logits_bytes)

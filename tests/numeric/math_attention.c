@@ -174,11 +174,11 @@ static const int64_t forest_parent[] = {-1, 0, 0, 1, -1, -1, 0};
 static const dpo_segments forest = {7, forest_begin, forest_parent};
 
 /* The last: 5 of the 9 query heads of 3 groups, from the middle of the first to the middle of the last. */
-static const dpo_attention_shape shapes[] = {{1, 1, 8, 0, 0, DPO_F32},
-                                             {4, 2, 4, 0, 0, DPO_F32},
-                                             {3, 1, 5, 0, 0, DPO_F32},
-                                             {2, 2, 16, 0, 0, DPO_F32},
-                                             {5, 3, 4, 3, 2, DPO_F32}};
+static const dpo_attention_shape shapes[] = {{1, 1, 8, 0, 0, DPO_F32, DPO_F32},
+                                             {4, 2, 4, 0, 0, DPO_F32, DPO_F32},
+                                             {3, 1, 5, 0, 0, DPO_F32, DPO_F32},
+                                             {2, 2, 16, 0, 0, DPO_F32, DPO_F32},
+                                             {5, 3, 4, 3, 2, DPO_F32, DPO_F32}};
 enum { N_SHAPES = 5 };
 
 static void forward_is_the_definition(void **state)
@@ -237,8 +237,8 @@ static void tiles_do_not_show(void **state)
     static const int64_t parent[] = {-1, 0, 0, 1, -1};
     const dpo_segments segments = {5, begin, parent};
 
-    compare_with_definition((dpo_attention_shape){2, 1, 8, 0, 0, DPO_F32}, segments);
-    compare_with_definition((dpo_attention_shape){5, 3, 4, 3, 2, DPO_F32}, segments);
+    compare_with_definition((dpo_attention_shape){2, 1, 8, 0, 0, DPO_F32, DPO_F32}, segments);
+    compare_with_definition((dpo_attention_shape){5, 3, 4, 3, 2, DPO_F32, DPO_F32}, segments);
 }
 
 /* Rows [begin, end) of a matrix; grows the destination. */
@@ -255,7 +255,7 @@ static void a_shared_prompt_equals_separate_sequences(void **state)
     (void)state;
     static const int64_t begin[] = {0, 300, 390, 470}, parent[] = {-1, 0, 0};
     static const int64_t begin_apart[] = {0, 390, 770}, parent_apart[] = {-1, -1};
-    dpo_attention_shape shape = {6, 2, 16, 0, 0, DPO_F32};
+    dpo_attention_shape shape = {6, 2, 16, 0, 0, DPO_F32, DPO_F32};
     int64_t width = qkv_width(&shape), out_width = shape.n_heads * shape.head_dim;
     scene shared = open_scene(shape, (dpo_segments){3, begin, parent});
     scene apart = open_scene(shape, (dpo_segments){2, begin_apart, parent_apart});
@@ -283,12 +283,11 @@ static void a_shared_prompt_equals_separate_sequences(void **state)
 }
 
 /* The same trees alone and behind others give the same rows. */
-static void packing_does_not_show(void **state)
+static void compare_packing(dpo_element compute)
 {
-    (void)state;
     static const int64_t begin[] = {0, 100, 150, 600, 650}, parent[] = {-1, 0, -1, 2};
     static const int64_t begin_alone[] = {0, 450, 500}, parent_alone[] = {-1, 0};
-    dpo_attention_shape shape = {4, 2, 8, 0, 0, DPO_F32};
+    dpo_attention_shape shape = {4, 2, 8, 0, 0, DPO_F32, compute};
     int64_t width = qkv_width(&shape), out_width = shape.n_heads * shape.head_dim;
     scene packed = open_scene(shape, (dpo_segments){4, begin, parent});
     scene alone = open_scene(shape, (dpo_segments){2, begin_alone, parent_alone});
@@ -303,11 +302,18 @@ static void packing_does_not_show(void **state)
     close_scene(&alone);
 }
 
+static void packing_does_not_show(void **state)
+{
+    (void)state;
+    compare_packing(DPO_F32);
+    if (dpo_engine_multiplies_bf16()) compare_packing(DPO_BF16);
+}
+
 static void repeated_runs_give_the_same_bits(void **state)
 {
     (void)state;
     static const int64_t begin[] = {0, 300, 390, 470}, parent[] = {-1, 0, 0};
-    scene s = open_scene((dpo_attention_shape){6, 2, 16, 0, 0, DPO_F32},
+    scene s = open_scene((dpo_attention_shape){6, 2, 16, 0, 0, DPO_F32, DPO_F32},
                          (dpo_segments){3, begin, parent});
 
     run_scene(&s);
@@ -323,11 +329,11 @@ static void repeated_runs_give_the_same_bits(void **state)
     close_scene(&s);
 }
 
-static void compare_numbers_of_threads(dpo_element elements)
+static void compare_numbers_of_threads(dpo_element elements, dpo_element compute)
 {
     static const int64_t begin[] = {0, 500, 590, 670, 700}, parent[] = {-1, 0, 0, -1};
     int usual = omp_get_max_threads();
-    scene s = open_scene((dpo_attention_shape){6, 2, 16, 0, 0, elements},
+    scene s = open_scene((dpo_attention_shape){6, 2, 16, 0, 0, elements, compute},
                          (dpo_segments){4, begin, parent});
 
     run_scene(&s);
@@ -347,8 +353,11 @@ static void compare_numbers_of_threads(dpo_element elements)
 static void the_number_of_threads_does_not_show(void **state)
 {
     (void)state;
-    compare_numbers_of_threads(DPO_F32);
-    compare_numbers_of_threads(DPO_BF16);
+    compare_numbers_of_threads(DPO_F32, DPO_F32);
+    compare_numbers_of_threads(DPO_BF16, DPO_F32);
+    if (!dpo_engine_multiplies_bf16()) return;
+    compare_numbers_of_threads(DPO_F32, DPO_BF16);
+    compare_numbers_of_threads(DPO_BF16, DPO_BF16);
 }
 
 /* One token for each of two sequences of T, through stored arrays of the shape's elements. */
@@ -371,7 +380,7 @@ static void compare_decoding(dpo_element elements, double tolerance)
 {
     enum { T = 300 };
     static const int64_t begin[] = {0, T, 2 * T}, parent[] = {-1, -1};
-    dpo_attention_shape shape = {4, 2, 8, 0, 0, elements};
+    dpo_attention_shape shape = {4, 2, 8, 0, 0, elements, DPO_F32};
     int64_t out_width = shape.n_heads * shape.head_dim;
     scene s = open_scene(shape, (dpo_segments){2, begin, parent});
     float *cache = zeros_f32(4 * T * 16), *out = zeros_f32(2 * out_width);
@@ -403,19 +412,18 @@ static void decoding_equals_the_forward_pass(void **state)
 /* Shared prompts, strips, several pieces of keys, a tile's end in the middle. */
 static const int64_t shared_begin[] = {0, 500, 590, 671, 700}, shared_parent[] = {-1, 0, 0, -1};
 static const dpo_segments shared_prompt = {4, shared_begin, shared_parent};
-static const dpo_attention_shape bf16_shapes[] = {{3, 1, 16, 0, 0, DPO_BF16},
-                                                  {4, 2, 5, 0, 0, DPO_BF16},
-                                                  {5, 3, 4, 3, 2, DPO_BF16}};
+static const dpo_attention_shape bf16_shapes[] = {{3, 1, 16, 0, 0, DPO_BF16, DPO_F32},
+                                                  {4, 2, 5, 0, 0, DPO_BF16, DPO_F32},
+                                                  {5, 3, 4, 3, 2, DPO_BF16, DPO_F32}};
 enum { N_BF16_SHAPES = 3 };
 
 /* Two scenes of the same numbers: bf16, and f32 with room for more digits. */
-static void open_both(int i, scene *rounded, scene *exact)
+static void open_both(dpo_attention_shape shape, dpo_segments segments, scene *rounded,
+                      scene *exact)
 {
-    dpo_attention_shape shape = bf16_shapes[i];
-
-    *rounded = open_scene(shape, shared_prompt);
-    shape.elements = DPO_F32;
-    *exact = open_scene(shape, shared_prompt);
+    *rounded = open_scene(shape, segments);
+    shape.elements = shape.compute = DPO_F32;
+    *exact = open_scene(shape, segments);
     dpo_free(share_bf16(exact->qkv_size, exact->qkv));
     dpo_free(share_bf16(exact->out_size, exact->dout));
 }
@@ -427,7 +435,7 @@ static void bf16_rounds_results_only(void **state)
     for (int i = 0; i < N_BF16_SHAPES; i++) {
         scene rounded, exact;
 
-        open_both(i, &rounded, &exact);
+        open_both(bf16_shapes[i], shared_prompt, &rounded, &exact);
         ASSERT_NO_ALLOCATION(run_scene(&rounded));
         run_forward(&exact);
         ASSERT_SAME_BITS(exact.n_tokens * exact.shape.n_heads, rounded.lse, exact.lse);
@@ -450,7 +458,7 @@ static void bf16_is_near_f32(void **state)
         scene rounded, exact;
         double *want, *dwant;
 
-        open_both(i, &rounded, &exact);
+        open_both(bf16_shapes[i], shared_prompt, &rounded, &exact);
         run_scene(&rounded);
         run_scene(&exact);
         want = widen(exact.out_size, exact.out);
@@ -464,10 +472,59 @@ static void bf16_is_near_f32(void **state)
     }
 }
 
+/* Longer than a piece of keys. */
+static const int64_t long_begin[] = {0, 1100, 1700, 1781, 1810};
+static const dpo_segments long_prompt = {4, long_begin, shared_parent};
+
+/*
+ * Sums of products with numbers that were rounded to 8 bits: with p in out and dv, with dL/ds in dq and dk. Stored in
+ * bf16 they are rounded once more, and dqkv has the rounding of out in delta besides. Of scores nothing is rounded.
+ */
+static void compare_products(dpo_attention_shape shape)
+{
+    double units = shape.elements == DPO_BF16 ? 2 : 1;
+    scene rounded, exact;
+    double *want, *dwant, *lse;
+
+    open_both(shape, long_prompt, &rounded, &exact);
+    if (shape.elements == DPO_F32) {
+        dpo_free(share_bf16(rounded.qkv_size, rounded.qkv));
+        dpo_free(share_bf16(rounded.out_size, rounded.dout));
+    }
+    ASSERT_NO_ALLOCATION(run_scene(&rounded));
+    run_scene(&exact);
+    want = widen(exact.out_size, exact.out);
+    dwant = widen(exact.qkv_size, exact.dqkv);
+    lse = widen(exact.n_tokens * shape.n_heads, exact.lse);
+    ASSERT_SAME(exact.out_size, rounded.out, want, units / 256);
+    ASSERT_SAME(exact.qkv_size, rounded.dqkv, dwant, 2 * units / 256);
+    ASSERT_SAME(exact.n_tokens * shape.n_heads, rounded.lse, lse, 2e-6);
+    assert_true(relative_error(exact.qkv_size, rounded.dqkv, dwant) > 1e-5);
+    dpo_free(want);
+    dpo_free(dwant);
+    dpo_free(lse);
+    close_scene(&rounded);
+    close_scene(&exact);
+}
+
+static void products_of_bf16_operands_are_near_those_of_f32(void **state)
+{
+    (void)state;
+    if (!dpo_engine_multiplies_bf16()) skip();
+    for (int i = 0; i < N_BF16_SHAPES; i++)
+        for (int elements = DPO_F32; elements <= DPO_BF16; elements++) {
+            dpo_attention_shape shape = bf16_shapes[i];
+
+            shape.elements = (dpo_element)elements;
+            shape.compute = DPO_BF16;
+            compare_products(shape);
+        }
+}
+
 static void large_scores_do_not_overflow(void **state)
 {
     (void)state;
-    scene s = open_scene((dpo_attention_shape){4, 2, 4, 0, 0, DPO_F32}, forest);
+    scene s = open_scene((dpo_attention_shape){4, 2, 4, 0, 0, DPO_F32, DPO_F32}, forest);
 
     for (int64_t i = 0; i < s.qkv_size; i++)
         s.qkv[i] *= 1000.0f;
@@ -482,7 +539,7 @@ static void large_scores_do_not_overflow(void **state)
 static void no_tokens_are_no_work(void **state)
 {
     (void)state;
-    dpo_attention_shape shape = {4, 2, 4, 0, 0, DPO_F32};
+    dpo_attention_shape shape = {4, 2, 4, 0, 0, DPO_F32, DPO_F32};
     int64_t begin = 0;
     dpo_segments none = {0, &begin, NULL};
     dpo_attention *attention;
@@ -498,7 +555,7 @@ static void no_tokens_are_no_work(void **state)
 static void lack_of_memory_leaves_nothing(void **state)
 {
     (void)state;
-    dpo_attention_shape shape = {4, 2, 4, 0, 0, DPO_F32};
+    dpo_attention_shape shape = {4, 2, 4, 0, 0, DPO_F32, DPO_F32};
     dpo_attention *attention;
 
     for (int i = 1; i <= 7; i++) {
@@ -520,6 +577,7 @@ static const struct CMUnitTest tests[] = {
     UNIT_TEST(decoding_equals_the_forward_pass),
     UNIT_TEST(bf16_rounds_results_only),
     UNIT_TEST(bf16_is_near_f32),
+    UNIT_TEST(products_of_bf16_operands_are_near_those_of_f32),
     UNIT_TEST(large_scores_do_not_overflow),
     UNIT_TEST(no_tokens_are_no_work),
     UNIT_TEST(lack_of_memory_leaves_nothing),

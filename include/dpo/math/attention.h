@@ -13,6 +13,11 @@
  * in a fixed order that does not depend on the number of threads. Arithmetic is f32 whatever the elements
  * of qkv and out are (element.h); the backward pass takes them as they were rounded.
  *
+ * A plan that computes in bf16 rounds the operands of products, as PyTorch's attention on CPUs does under autocast:
+ * q, k, v and dout, unless they are stored so; probabilities and dL/ds, tile by tile, behind the softmax. Sums of
+ * products, scores, log-sum-exp, the sums that divide out, rowsum(dout out) and gradients remain f32. Decoding, which
+ * memory bounds, multiplies f32.
+ *
  * A plan holds scratch memory and runs on as many threads as OpenMP had when it was made: one run at a
  * time, from outside of parallel regions.
  */
@@ -31,6 +36,8 @@ typedef struct {
     int64_t group;        /**< G > 0; 0: H / K, groups are whole */
     int64_t skipped;      /**< query heads of the first group that are not here, [0, G) */
     dpo_element elements; /**< of qkv, out and their gradients */
+    dpo_element
+        compute; /**< of the operands of products; DPO_BF16 where dpo_engine_multiplies_bf16() */
 } dpo_attention_shape;
 
 /** A plan for attention of one shape. */

@@ -337,7 +337,7 @@ static void compare_numbers_of_threads(dpo_element elements, dpo_element compute
                          (dpo_segments){4, begin, parent});
 
     run_scene(&s);
-    for (int n_threads = 1; n_threads <= 4; n_threads++) {
+    for (int n_threads = 1; n_threads <= 4 && n_threads <= omp_get_thread_limit(); n_threads++) {
         omp_set_num_threads(n_threads);
         scene other = open_scene(s.shape, s.segments);
 

@@ -53,7 +53,7 @@ typedef struct {
                                 4 R V; not used unless trainable */
     bool trainable;   /**< has gradients and keeps activations; false: forward only */
     dpo_recompute recompute; /**< not used unless trainable */
-    dpo_element compute;     /**< operands of linear layers and vocabulary: DPO_BF16 where
+    dpo_element compute; /**< operands of linear layers, attention and vocabulary: DPO_BF16 where
                                      dpo_engine_multiplies_bf16() */
     dpo_element activations; /**< queries, keys, values, heads and the MLP's columns in memory; the
                                      residual stream is f32 */

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * AMX, the tiles of Sapphire Rapids, which bochscpu is built without: what it takes for unknown instructions is looked at
- * here, and its sapphire_rapids says to programs that it has them. After Intel's manual (SDM volume 1, chapter 18, and
- * the pages of the instructions in volume 2).
+ * AMX, the tiles of Sapphire Rapids, which bochscpu is built without: what it takes for unknown
+ * instructions is looked at here, and its sapphire_rapids says to programs that it has them. After
+ * Intel's manual (SDM volume 1, chapter 18, and the pages of the instructions in volume 2).
  *
  *   tile t: up to 16 rows of up to 64 bytes, as configured
  *   dst[m][n] += sum over k, j of a[m][k][j] b[k][n][j]     j < 2 bf16 or 4 bytes
@@ -239,7 +239,10 @@ uint32_t _ZN8BX_CPU_C19get_xcr0_allow_maskEv(void)
     return amx.other_states() | (amx.cpuid_leaf != NULL ? STATES : 0);
 }
 
-/* sapphire_rapids_t::get_cpuid_leaf(leaf, subleaf, registers): eax, ebx, ecx, edx of what the model says, and of AMX. */
+/*
+ * sapphire_rapids_t::get_cpuid_leaf(leaf, subleaf, registers): eax, ebx, ecx and edx of what the
+ * model says, and of AMX.
+ */
 void _ZNK17sapphire_rapids_t14get_cpuid_leafEjjP16cpuid_function_t(const void *model, unsigned leaf,
                                                                    unsigned subleaf,
                                                                    uint32_t *registers)

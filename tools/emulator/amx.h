@@ -17,8 +17,8 @@ typedef struct {
 extern amx_needs amx;
 
 /*
- * If the instruction at `address` belongs to AMX and may run, carries it out, goes on behind it and does not return.
- * Otherwise it is one that the CPU has not.
+ * If the instruction at `address` belongs to AMX and may run, carries it out, goes on behind it and
+ * does not return. Otherwise it is one that the CPU has not.
  */
 void amx_try(uint64_t address);
 

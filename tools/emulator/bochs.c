@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * What process.py puts in the place of parts of bochscpu, the CPU of Bochs as a library. Loaded before it and for all to
- * see, these functions win over those of the same name in the library.
+ * What process.py puts in the place of parts of bochscpu, the CPU of Bochs as a library. Loaded
+ * before it and for all to see, these functions win over those of the same name in the library.
  *
- * The library calls into Python or Rust for each instruction and each access to memory: nothing does that here. An
- * address of the emulated process is the same address in this process, whether virtual, physical or on the host.
+ * The library calls into Python or Rust for each instruction and each access to memory: nothing
+ * does that here. An address of the emulated process is the same address in this process, whether
+ * virtual, physical or on the host.
  */
 #define _GNU_SOURCE
 #include <signal.h>
@@ -55,8 +56,10 @@ uint64_t _ZN8BX_CPU_C7get_TSCEv(void)
     return __builtin_ia32_rdtsc();
 }
 
-/* BX_CPU_C::allow_io(instruction, port, length) and bx_devices.outp(port, value, length): writing to any port is how
- * the instruction after `syscall` gets to process.py. */
+/*
+ * BX_CPU_C::allow_io(instruction, port, length) and bx_devices.outp(port, value, length): writing
+ * to any port is how the instruction after `syscall` gets to process.py.
+ */
 int _ZN8BX_CPU_C8allow_ioEP15bxInstruction_ctj(void)
 {
     return 1;
@@ -143,7 +146,7 @@ static void say_where(int signal_number, siginfo_t *info, void *context)
     _exit(128 + signal_number);
 }
 
-/* The emulated process has just the memory that it asked for, so what it does wrong is a fault of this process. */
+/* The emulated process has the memory that it asked for; what it does wrong is our fault then. */
 void watch_faults(void)
 {
     const struct sigaction action = {.sa_sigaction = say_where,

@@ -3,10 +3,10 @@
 
     python process.py LIBRARY MODEL PROGRAM [ARGUMENT...]
 
-LIBRARY is bochs.c and amx.c, built; MODEL a CPU of Bochs such as sapphire_rapids; PROGRAM an executable of this machine. The
-Python package bochscpu has Bochs's CPU. The instructions of the process are emulated; its system calls are ours, made
-with its own arguments, because its addresses are addresses in this process too. It gets memory below 512 GiB only,
-which two pages of tables map to itself.
+LIBRARY is bochs.c and amx.c, built; MODEL a CPU of Bochs such as sapphire_rapids; PROGRAM an executable of this
+machine. The Python package bochscpu has Bochs's CPU. The instructions of the process are emulated; its system calls are
+ours, made with its own arguments, because its addresses are addresses in this process too. It gets memory below 512 GiB
+only, which two pages of tables map to itself.
 
 A process has one thread: others are started on paper and never run; whoever waits for the end of one is told that it
 has ended. Signals are not delivered. Memory can be executed whenever it can be read, and no address is given out twice,
@@ -34,7 +34,8 @@ STATES = 0x600E7  # of XCR0: x87, SSE, AVX, AVX-512, AMX
 PREVIOUS_RIP, ICOUNT = 0x110, 0x128  # in BX_CPU_C: where the instruction begins, how many there were
 
 # At the start, in the kernel's place: XCR0 = what of STATES this CPU has; then to the program, whose address is in rcx.
-START = bytes.fromhex("b80d000000 31c9 0fa2" "25e7000600 31d2 31c9 0f01d1" "48b9{} 41bb02020000 31d2 31db 480f07".format("00" * 8))
+START = bytes.fromhex(
+    "b80d000000 31c9 0fa2 25e7000600 31d2 31c9 0f01d1 48b90000000000000000 41bb02020000 31d2 31db 480f07")
 START_ADDRESS_AT = START.index(b"\x48\xb9") + 2
 SYSTEM_CALL = bytes.fromhex("e680 480f07")  # out 0x80, al; sysret
 

@@ -34,6 +34,12 @@ bool dpo_digest_equal(dpo_digest a, dpo_digest b)
     return a.low == b.low && a.high == b.high;
 }
 
+int dpo_digest_compare(dpo_digest a, dpo_digest b)
+{
+    if (a.high != b.high) return a.high < b.high ? -1 : 1;
+    return (a.low > b.low) - (a.low < b.low);
+}
+
 void dpo_digest_to_hex(dpo_digest digest, char hex[DPO_DIGEST_HEX_BYTES])
 {
     (void)snprintf(hex, DPO_DIGEST_HEX_BYTES, "%016" PRIx64 "%016" PRIx64, digest.high, digest.low);

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "deal.h"
 #include "dpo/base/arena.h"
 #include "dpo/base/memory.h"
 #include "dpo/base/random.h"
@@ -10,14 +11,16 @@
 /* An example of the step's global batch and where it goes. */
 typedef struct {
     int64_t example;
-    int64_t tokens, rows;
-    double cost;
+    dpo_digest prompt;
     int shard;
     int64_t micro_batch; /* of the shard */
-} dealt;
+} item;
 
 /*
- * Invariant after a run: dealt is sorted by shard, micro-batch and example; examples holds the same
+ * Bundles are made of items that are neighbours when these are sorted by prompt; at the end items are sorted by where
+ * they go.
+ *
+ * Invariant after a run: items are sorted by shard, micro-batch and example; examples holds the same
  * in this order. Micro-batch i of shard s is number begin_of_shard[s] + i; number k holds
  * examples[begin_of_micro_batch[k]] up to examples[begin_of_micro_batch[k + 1]].
  */
@@ -31,7 +34,9 @@ struct dpo_batch_plan {
     int64_t batch_begin;           /* the global batch is order[batch_begin], ... */
     int64_t n_batch;               /* its length, <= capacity */
     int64_t capacity;              /* examples of the largest global batch */
-    dealt *dealt;                  /* [capacity] */
+    item *items;                   /* [capacity] */
+    int64_t n_bundles;
+    bundle *bundles;               /* [capacity] */
     int64_t *examples;             /* [capacity] */
     int64_t *begin_of_micro_batch; /* [capacity + 1] */
     int64_t *begin_of_shard;       /* [n_shards + 1] */
@@ -40,12 +45,18 @@ struct dpo_batch_plan {
     double *load;                  /* [n_shards] cost of a shard */
 };
 
+bool dpo_example_shares_prompt(const dpo_example_cost *a, const dpo_example_cost *b)
+{
+    return !dpo_digest_equal(a->prompt, (dpo_digest){0}) && dpo_digest_equal(a->prompt, b->prompt);
+}
+
 static void lay_out_memory(dpo_arena *arena, dpo_batch_plan *plan)
 {
     int64_t n_shards = plan->n_shards;
 
     plan->order = dpo_arena_take(arena, plan->options.n_examples, sizeof *plan->order);
-    plan->dealt = dpo_arena_take(arena, plan->capacity, sizeof *plan->dealt);
+    plan->items = dpo_arena_take(arena, plan->capacity, sizeof *plan->items);
+    plan->bundles = dpo_arena_take(arena, plan->capacity, sizeof *plan->bundles);
     plan->examples = dpo_arena_take(arena, plan->capacity, sizeof *plan->examples);
     plan->begin_of_micro_batch =
         dpo_arena_take(arena, plan->capacity + 1, sizeof *plan->begin_of_micro_batch);
@@ -123,11 +134,8 @@ static void take_batch(dpo_batch_plan *plan, int64_t step_of_epoch)
     plan->n_batch = left < o->batch_examples ? left : o->batch_examples;
     for (int64_t i = 0; i < plan->n_batch; i++) {
         int64_t example = plan->order[plan->batch_begin + i];
-        const dpo_example_cost *cost = &plan->costs[example];
 
-        plan->dealt[i] = (dealt){.example = example, .tokens = cost->tokens, .rows = cost->rows};
-        plan->dealt[i].cost = (double)cost->tokens * o->cost_of_token +
-                              (double)cost->rows * o->cost_of_row + cost->pairs * o->cost_of_pair;
+        plan->items[i] = (item){.example = example, .prompt = plan->costs[example].prompt};
     }
 }
 
@@ -136,155 +144,128 @@ static int compare(int64_t a, int64_t b)
     return (a > b) - (a < b);
 }
 
-/*
- * The number of the example settles every tie, so that no two items are equal and any sort gives
- * one order.
- */
-static int by_falling_cost(const void *a, const void *b)
+/* The number of the example settles every tie, so that no two items are equal and any sort gives one order. */
+static int by_prompt(const void *a, const void *b)
 {
-    const dealt *x = a;
-    const dealt *y = b;
-    int order = (x->cost < y->cost) - (x->cost > y->cost);
+    const item *x = a;
+    const item *y = b;
+    int order = dpo_digest_compare(x->prompt, y->prompt);
 
     return order != 0 ? order : compare(x->example, y->example);
 }
 
 static int by_shard_and_falling_tokens(const void *a, const void *b)
 {
-    const dealt *x = a;
-    const dealt *y = b;
+    const bundle *x = a;
+    const bundle *y = b;
     int order = compare(x->shard, y->shard);
 
     if (order == 0) order = compare(y->tokens, x->tokens);
-    return order != 0 ? order : compare(x->example, y->example);
+    return order != 0 ? order : compare(x->number, y->number);
 }
 
 static int by_place(const void *a, const void *b)
 {
-    const dealt *x = a;
-    const dealt *y = b;
+    const item *x = a;
+    const item *y = b;
     int order = compare(x->shard, y->shard);
 
     if (order == 0) order = compare(x->micro_batch, y->micro_batch);
     return order != 0 ? order : compare(x->example, y->example);
 }
 
-static void sort(dpo_batch_plan *plan, int (*order)(const void *, const void *))
+static void sort_items(dpo_batch_plan *plan, int (*order)(const void *, const void *))
 {
-    qsort(plan->dealt, (size_t)plan->n_batch, sizeof *plan->dealt, order);
+    qsort(plan->items, (size_t)plan->n_batch, sizeof *plan->items, order);
 }
 
-static int least_loaded(const dpo_batch_plan *plan)
+static double cost_of(const dpo_batch_plan_options *o, int64_t tokens, int64_t rows, double pairs)
 {
-    int least = 0;
-
-    for (int s = 1; s < plan->n_shards; s++)
-        if (plan->load[s] < plan->load[least]) least = s;
-    return least;
+    return (double)tokens * o->cost_of_token + (double)rows * o->cost_of_row +
+           pairs * o->cost_of_pair;
 }
 
-static int most_loaded(const dpo_batch_plan *plan)
+/* Item i as a bundle of its own. */
+static bundle wrap(const dpo_batch_plan *plan, int64_t i)
 {
-    int most = 0;
+    int64_t example = plan->items[i].example;
+    const dpo_example_cost *c = &plan->costs[example];
 
-    for (int s = 1; s < plan->n_shards; s++)
-        if (plan->load[s] > plan->load[most]) most = s;
-    return most;
+    return (bundle){.number = example,
+                    .items = {i, i + 1},
+                    .tokens = c->tokens,
+                    .rows = c->rows,
+                    .cost = cost_of(&plan->options, c->tokens, c->rows, c->pairs)};
 }
 
-static void deal_to_shards(dpo_batch_plan *plan)
+/* What it saves to compute item i together with the one before it. */
+static bundle saving(const dpo_batch_plan *plan, int64_t i)
 {
-    for (int s = 0; s < plan->n_shards; s++)
-        plan->load[s] = 0.0;
-    sort(plan, by_falling_cost);
-    for (int64_t i = 0; i < plan->n_batch; i++) {
-        dealt *item = &plan->dealt[i];
+    const item *x = &plan->items[i];
+    const dpo_example_cost *c = &plan->costs[x->example];
 
-        item->shard = least_loaded(plan);
-        plan->load[item->shard] += item->cost;
-    }
+    if (i == 0 || !dpo_example_shares_prompt(&plan->costs[x[-1].example], c)) return (bundle){0};
+    return (bundle){.tokens = c->prompt_tokens,
+                    .cost = cost_of(&plan->options, c->prompt_tokens, 0, c->prompt_pairs)};
 }
 
-/* What the most loaded shard may give to another one, for an item of that shard or for nothing. */
-typedef struct {
-    dealt *given, *taken; /* NULL: none */
-    int to;
-    double moved; /* cost that goes over, > 0 */
-    double most;  /* load of the more loaded one of the two afterwards */
-} exchange;
-
-static void consider(const dpo_batch_plan *plan, int from, dealt *given, dealt *taken, int to,
-                     exchange *best)
+/* What a shard has to do if each prompt is computed once. */
+static double mean_load(const dpo_batch_plan *plan)
 {
-    double moved = given->cost - (taken != NULL ? taken->cost : 0.0);
-    double left = plan->load[from] - moved, right = plan->load[to] + moved;
-    double most = left > right ? left : right;
+    double sum = 0.0;
 
-    if (moved > 0.0 && most < best->most) *best = (exchange){given, taken, to, moved, most};
-}
-
-/* The best way to take load off a shard; nothing is given if there is none. */
-static exchange find_exchange(const dpo_batch_plan *plan, int from)
-{
-    exchange best = {.most = plan->load[from]};
-    int least = least_loaded(plan);
-
-    for (int64_t i = 0; i < plan->n_batch; i++) {
-        dealt *given = &plan->dealt[i];
-
-        if (given->shard != from) continue;
-        consider(plan, from, given, NULL, least, &best);
-        for (int64_t j = 0; j < plan->n_batch; j++)
-            if (plan->dealt[j].shard != from)
-                consider(plan, from, given, &plan->dealt[j], plan->dealt[j].shard, &best);
-    }
-    return best;
+    for (int64_t i = 0; i < plan->n_batch; i++)
+        sum += wrap(plan, i).cost - saving(plan, i).cost;
+    return sum / plan->n_shards;
 }
 
 /*
- * Evens out what dealing leaves, which is much if shards have few examples. Each exchange lowers the load of
- * a most loaded shard; it ends when none does or when nobody would notice.
+ * Puts examples together that have a prompt in common, as long as a micro-batch has room for them and they are no more
+ * than a shard's part of the work, a prompt of their own added: a batch of one prompt is work for all shards.
  */
-static void even_out(dpo_batch_plan *plan)
+static void make_bundles(dpo_batch_plan *plan)
 {
-    const double unnoticed = 1.001;
-    double mean = 0.0;
+    sort_items(plan, by_prompt);
+    double mean = mean_load(plan);
 
-    for (int s = 0; s < plan->n_shards; s++)
-        mean += plan->load[s] / plan->n_shards;
-    for (int64_t n = 0; n < plan->n_batch; n++) {
-        int from = most_loaded(plan);
+    plan->n_bundles = 0;
+    for (int64_t i = 0; i < plan->n_batch; i++) {
+        bundle own = wrap(plan, i), saved = saving(plan, i),
+               *last = plan->bundles + plan->n_bundles - 1;
 
-        if (plan->load[from] <= unnoticed * mean) return;
-        exchange by = find_exchange(plan, from);
-
-        if (by.given == NULL) return;
-        by.given->shard = by.to;
-        if (by.taken != NULL) by.taken->shard = from;
-        plan->load[from] -= by.moved;
-        plan->load[by.to] += by.moved;
+        if (saved.tokens > 0 &&
+            last->tokens + own.tokens - saved.tokens <= plan->options.budget_tokens &&
+            last->rows + own.rows <= plan->options.budget_rows &&
+            last->cost + own.cost <= mean + 2.0 * saved.cost) {
+            last->items.end++;
+            last->tokens += own.tokens - saved.tokens;
+            last->rows += own.rows;
+            last->cost += own.cost - saved.cost;
+        } else {
+            plan->bundles[plan->n_bundles++] = own;
+        }
     }
 }
 
-/* Packs the items [begin, end) of one shard, longest first. Returns the number of micro-batches. */
+/* Packs the bundles [begin, end) of one shard, longest first. Returns the number of micro-batches. */
 static int64_t pack(dpo_batch_plan *plan, int64_t begin, int64_t end)
 {
     int64_t *tokens = plan->room_tokens, *rows = plan->room_rows;
     int64_t n = 0;
 
     for (int64_t i = begin; i < end; i++) {
-        dealt *item = &plan->dealt[i];
+        bundle *p = &plan->bundles[i];
         int64_t at = 0;
 
-        while (at < n && (tokens[at] < item->tokens || rows[at] < item->rows))
+        while (at < n && (tokens[at] < p->tokens || rows[at] < p->rows))
             at++;
         if (at == n) {
             tokens[n] = plan->options.budget_tokens;
             rows[n++] = plan->options.budget_rows;
         }
-        tokens[at] -= item->tokens;
-        rows[at] -= item->rows;
-        item->micro_batch = at;
+        tokens[at] -= p->tokens;
+        rows[at] -= p->rows;
+        p->micro_batch = at;
     }
     return n;
 }
@@ -293,15 +274,28 @@ static void pack_micro_batches(dpo_batch_plan *plan)
 {
     int64_t begin = 0;
 
-    sort(plan, by_shard_and_falling_tokens);
+    qsort(plan->bundles, (size_t)plan->n_bundles, sizeof *plan->bundles,
+          by_shard_and_falling_tokens);
     plan->begin_of_shard[0] = 0;
     for (int s = 0; s < plan->n_shards; s++) {
         int64_t end = begin;
 
-        while (end < plan->n_batch && plan->dealt[end].shard == s)
+        while (end < plan->n_bundles && plan->bundles[end].shard == s)
             end++;
         plan->begin_of_shard[s + 1] = plan->begin_of_shard[s] + pack(plan, begin, end);
         begin = end;
+    }
+}
+
+static void unwrap(dpo_batch_plan *plan)
+{
+    for (int64_t p = 0; p < plan->n_bundles; p++) {
+        const bundle *from = &plan->bundles[p];
+
+        for (int64_t i = from->items.begin; i < from->items.end; i++) {
+            plan->items[i].shard = from->shard;
+            plan->items[i].micro_batch = from->micro_batch;
+        }
     }
 }
 
@@ -309,14 +303,13 @@ static void lay_out(dpo_batch_plan *plan)
 {
     int64_t n = 0;
 
-    sort(plan, by_place);
+    sort_items(plan, by_place);
     for (int64_t i = 0; i < plan->n_batch; i++) {
-        const dealt *item = &plan->dealt[i];
-        bool first =
-            i == 0 || item->shard != item[-1].shard || item->micro_batch != item[-1].micro_batch;
+        const item *x = &plan->items[i];
+        bool first = i == 0 || x->shard != x[-1].shard || x->micro_batch != x[-1].micro_batch;
 
         if (first) plan->begin_of_micro_batch[n++] = i;
-        plan->examples[i] = item->example;
+        plan->examples[i] = x->example;
     }
     plan->begin_of_micro_batch[n] = plan->n_batch;
     DPO_ASSERT(n == plan->begin_of_shard[plan->n_shards]);
@@ -329,9 +322,10 @@ void dpo_batch_plan_run(dpo_batch_plan *plan, int64_t step)
     DPO_ASSERT(step >= 0 && steps_per_epoch > 0);
     order_epoch(plan, step / steps_per_epoch);
     take_batch(plan, step % steps_per_epoch);
-    deal_to_shards(plan);
-    even_out(plan);
+    make_bundles(plan);
+    deal_bundles(plan->n_bundles, plan->bundles, plan->n_shards, plan->load);
     pack_micro_batches(plan);
+    unwrap(plan);
     lay_out(plan);
 }
 

@@ -50,9 +50,9 @@ static int by_digest(const void *a, const void *b)
     const prompt_key *p = a;
     const prompt_key *q = b;
 
-    if (p->digest.high != q->digest.high) return p->digest.high < q->digest.high ? -1 : 1;
-    if (p->digest.low != q->digest.low) return p->digest.low < q->digest.low ? -1 : 1;
-    return (p->number > q->number) - (p->number < q->number);
+    int order = dpo_digest_compare(p->digest, q->digest);
+
+    return order != 0 ? order : (p->number > q->number) - (p->number < q->number);
 }
 
 static int by_group(const void *a, const void *b)

@@ -17,9 +17,9 @@ int dpo_reference_compare(const void *a, const void *b)
     const dpo_reference_name *p = a;
     const dpo_reference_name *q = b;
 
-    if (p->digest.high != q->digest.high) return p->digest.high < q->digest.high ? -1 : 1;
-    if (p->digest.low != q->digest.low) return p->digest.low < q->digest.low ? -1 : 1;
-    return (p->entry > q->entry) - (p->entry < q->entry);
+    int order = dpo_digest_compare(p->digest, q->digest);
+
+    return order != 0 ? order : (p->entry > q->entry) - (p->entry < q->entry);
 }
 
 /* The digest is in it: numbers of one response are never taken for those of another. */

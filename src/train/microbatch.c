@@ -38,12 +38,24 @@ int64_t dpo_microbatch_common_tokens(const dpo_token_store *store)
     return common >= MIN_SHARED_TOKENS ? common : 0;
 }
 
+/* What the example shares with others of the same prompt. */
+static void name_prompt(const dpo_token_store *store, int64_t prompt, int64_t common_tokens,
+                        dpo_example_cost *cost)
+{
+    int64_t n;
+    const int32_t *tokens = dpo_token_store_prompt(store, prompt, &n);
+
+    cost->prompt = dpo_digest_of(tokens, n * (int64_t)sizeof *tokens);
+    cost->prompt_tokens = n - common_tokens;
+    cost->prompt_pairs = triangle(n) - triangle(common_tokens);
+}
+
 dpo_example_cost dpo_microbatch_cost(const dpo_token_store *store, int64_t example, bool shares,
                                      int64_t common_tokens)
 {
     dpo_example_cost cost = {.tokens = -common_tokens, .pairs = -triangle(common_tokens)};
     dpo_range responses = dpo_token_store_responses(store, example);
-    int64_t laid_out = -1;
+    int64_t laid_out = -1, n_laid_out = 0;
 
     for (int64_t r = responses.begin; r < responses.end; r++) {
         int64_t prompt = dpo_token_store_response_prompt(store, r);
@@ -55,12 +67,14 @@ dpo_example_cost dpo_microbatch_cost(const dpo_token_store *store, int64_t examp
         if (!shares || prompt != laid_out) {
             cost.tokens += n_prompt;
             cost.pairs += triangle(n_prompt);
+            n_laid_out++;
         }
         cost.tokens += n_response - 1;
         cost.pairs += (double)(n_response - 1) * (double)n_prompt + triangle(n_response - 1);
         cost.rows += n_response;
         laid_out = prompt;
     }
+    if (shares && n_laid_out == 1) name_prompt(store, laid_out, common_tokens, &cost);
     return cost;
 }
 

@@ -172,12 +172,20 @@ dpo_status dpo_session_open(const dpo_grid *grid, const dpo_run_config *run, uns
 /* What the data sets ask of micro-batches. */
 typedef struct {
     dpo_memory_wishes wishes;
-    double edges_per_token; /* of the example that has most */
+    double edges_per_row; /* of the example that has most */
     int64_t positions;
 } demand;
 
+/* Whether examples that are neighbours in the file are so in the batches. */
+static bool keeps_neighbours(const dpo_session *session, dpo_set set)
+{
+    int64_t n = dpo_token_store_n_examples(session->set[set].store);
+
+    return set != DPO_SET_TRAIN || !session->run->data.shuffle || n <= session->run->batch.examples;
+}
+
 /* A micro-batch gets room for rows in the proportion of the whole data set and a fifth more. */
-static void grow(const dpo_data_set *set, demand *d)
+static void grow(const dpo_data_set *set, bool keeps_neighbours, demand *d)
 {
     const double spare = 1.2;
     int64_t n = dpo_token_store_n_examples(set->store);
@@ -189,11 +197,13 @@ static void grow(const dpo_data_set *set, demand *d)
         double edges = (double)dpo_range_length(dpo_token_store_edges(set->store, x));
 
         tokens += (double)cost->tokens;
+        if (keeps_neighbours && x > 0 && dpo_example_shares_prompt(cost - 1, cost))
+            tokens -= (double)cost->prompt_tokens;
         rows += (double)cost->rows;
         d->wishes.longest_tokens =
             larger(d->wishes.longest_tokens, set->common_tokens + cost->tokens);
         d->wishes.longest_rows = larger(d->wishes.longest_rows, cost->rows);
-        d->edges_per_token = fmax(d->edges_per_token, edges / (double)cost->tokens);
+        d->edges_per_row = fmax(d->edges_per_row, edges / (double)cost->rows);
     }
     if (tokens > 0.0)
         d->wishes.rows_per_token = fmax(d->wishes.rows_per_token, spare * rows / tokens);
@@ -209,7 +219,8 @@ static demand demand_of(const dpo_session *session)
                            .recompute_is_fixed = run->memory.recompute > 0}};
 
     for (int set = 0; set < DPO_N_SETS; set++)
-        if (session->set[set].store != NULL) grow(&session->set[set], &d);
+        if (session->set[set].store != NULL)
+            grow(&session->set[set], keeps_neighbours(session, (dpo_set)set), &d);
     return d;
 }
 
@@ -288,7 +299,7 @@ static dpo_status make_model(dpo_session *session, bool trainable)
                         "%lld (max_position_embeddings); lower data.max_length",
                         (long long)d.positions, (long long)session->model_config.max_positions);
     DPO_TRY(plan_memory(session, &d, &limits));
-    int64_t max_edges = (int64_t)(d.edges_per_token * (double)limits.max_tokens) + 1;
+    int64_t max_edges = (int64_t)(d.edges_per_row * (double)limits.max_rows) + 1;
 
     DPO_TRY(dpo_model_create(session->grid, &session->model_config, &limits, &session->model));
     log_tensor_ranks(session);

@@ -103,6 +103,16 @@ static void joining_has_an_order(void **state)
     assert_false(dpo_digest_equal(dpo_digest_join(a, b), dpo_digest_join(b, a)));
 }
 
+static void digests_have_an_order(void **state)
+{
+    (void)state;
+    const dpo_digest rising[] = {{0, 0}, {1, 0}, {UINT64_MAX, 0}, {0, 1}, {5, UINT64_MAX}};
+
+    for (int i = 0; i < 5; i++)
+        for (int j = 0; j < 5; j++)
+            assert_int_equal(dpo_digest_compare(rising[i], rising[j]), (i > j) - (i < j));
+}
+
 static void a_state_without_memory_is_null(void **state)
 {
     (void)state;
@@ -123,6 +133,7 @@ int main(void)
         UNIT_TEST(pieces_have_the_digest_of_the_whole),
         UNIT_TEST(one_other_bit_is_another_digest),
         UNIT_TEST(joining_has_an_order),
+        UNIT_TEST(digests_have_an_order),
         UNIT_TEST(a_state_without_memory_is_null),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

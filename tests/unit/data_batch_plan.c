@@ -16,8 +16,9 @@ static void make_costs(int64_t n)
         double normal = dpo_random_normal(7, DPO_STREAM_TEST, 0, (uint64_t)i);
         double tokens = ceil(400.0 * exp(0.8 * normal));
 
-        costs[i] = (dpo_example_cost){(int64_t)tokens, (int64_t)(tokens / 2.0),
-                                      tokens * (tokens + 1.0) / 2.0};
+        costs[i] = (dpo_example_cost){.tokens = (int64_t)tokens,
+                                      .rows = (int64_t)(tokens / 2.0),
+                                      .pairs = tokens * (tokens + 1.0) / 2.0};
     }
 }
 
@@ -132,6 +133,87 @@ static void a_micro_batch_keeps_the_budget_or_is_one_example(void **state)
             }
     }
     assert_true(n_larger > 0);
+    dpo_batch_plan_destroy(&plan);
+}
+
+/* Five examples in a row have a prompt in common, of 300 tokens or what they have. */
+static void give_prompts(int64_t n)
+{
+    for (int64_t i = 0; i < n; i++) {
+        const int64_t prompt = i / 5;
+        double tokens = costs[i].tokens < 300 ? (double)costs[i].tokens - 1.0 : 300.0;
+
+        costs[i].prompt = dpo_digest_of(&prompt, sizeof prompt);
+        costs[i].prompt_tokens = (int64_t)tokens;
+        costs[i].prompt_pairs = tokens * (tokens + 1.0) / 2.0;
+    }
+}
+
+/* Tokens of a micro-batch that lays out each prompt once. */
+static int64_t shared_tokens(int64_t n, const int64_t *example)
+{
+    int64_t tokens = 0;
+
+    for (int64_t i = 0; i < n; i++) {
+        bool again = i > 0 && dpo_example_shares_prompt(&costs[example[i]], &costs[example[i - 1]]);
+
+        tokens += costs[example[i]].tokens - (again ? costs[example[i]].prompt_tokens : 0);
+    }
+    return tokens;
+}
+
+/* Micro-batches of all steps of an epoch, and neighbours of one prompt in them. */
+static void check_epoch(const dpo_batch_plan_options *options, int64_t *n_micro_batches,
+                        int64_t *n_together)
+{
+    dpo_batch_plan *plan = plan_of(options);
+
+    *n_micro_batches = *n_together = 0;
+    for (int64_t step = 0; step < dpo_batch_plan_steps_per_epoch(plan); step++) {
+        dpo_batch_plan_run(plan, step);
+        assert_true(dpo_batch_plan_imbalance(plan) < 1.05);
+        for (int r = 0; r < options->data_size; r++)
+            for (int64_t m = 0; m < dpo_batch_plan_n_micro_batches(plan, r); m++) {
+                int64_t n;
+                const int64_t *example = dpo_batch_plan_micro_batch(plan, r, m, &n);
+
+                ++*n_micro_batches;
+                assert_true(shared_tokens(n, example) <= options->budget_tokens || n == 1);
+                for (int64_t i = 1; i < n; i++)
+                    *n_together += example[i] / 5 == example[i - 1] / 5;
+            }
+    }
+    dpo_batch_plan_destroy(&plan);
+}
+
+static void examples_of_a_prompt_stay_together(void **state)
+{
+    (void)state;
+    dpo_batch_plan_options options = options_of(1000, 100, 4);
+    int64_t n_micro_batches[2], n_together[2];
+
+    options.shuffle = false;
+    check_epoch(&options, &n_micro_batches[0], &n_together[0]);
+    give_prompts(1000);
+    check_epoch(&options, &n_micro_batches[1], &n_together[1]);
+    assert_true(n_together[0] < 400 && n_together[1] > 600); /* of 800 */
+    assert_true(10 * n_micro_batches[1] < 8 * n_micro_batches[0]);
+}
+
+/* A batch with one prompt only is still work for all. */
+static void one_prompt_is_work_for_all_ranks(void **state)
+{
+    (void)state;
+    dpo_batch_plan_options options = options_of(64, 64, 4);
+
+    for (int64_t i = 0; i < 64; i++)
+        costs[i] = (dpo_example_cost){100, 40, 5050.0, {1, 1}, 60, 1830.0};
+    dpo_batch_plan *plan = plan_of(&options);
+
+    dpo_batch_plan_run(plan, 0);
+    for (int r = 0; r < 4; r++)
+        assert_true(dpo_batch_plan_n_micro_batches(plan, r) > 0);
+    assert_true(dpo_batch_plan_imbalance(plan) < 1.2);
     dpo_batch_plan_destroy(&plan);
 }
 
@@ -393,8 +475,9 @@ static void make_costs_of_pairs(void)
         double rejected = 1.0 + fmin(part[2], 1022.0 - prompt);
         double tokens = prompt + chosen + rejected - 2.0;
 
-        costs[i] = (dpo_example_cost){(int64_t)tokens, (int64_t)(chosen + rejected),
-                                      tokens * tokens / 3.0};
+        costs[i] = (dpo_example_cost){.tokens = (int64_t)tokens,
+                                      .rows = (int64_t)(chosen + rejected),
+                                      .pairs = tokens * tokens / 3.0};
     }
 }
 
@@ -441,9 +524,9 @@ static void the_cost_model_decides_who_gets_what(void **state)
     dpo_batch_plan_options options = options_of(3, 3, 2);
     int64_t n;
 
-    costs[0] = (dpo_example_cost){100, 10, 5000.0};
-    costs[1] = (dpo_example_cost){60, 10, 1.0};
-    costs[2] = (dpo_example_cost){30, 90, 1.0};
+    costs[0] = (dpo_example_cost){.tokens = 100, .rows = 10, .pairs = 5000.0};
+    costs[1] = (dpo_example_cost){.tokens = 60, .rows = 10, .pairs = 1.0};
+    costs[2] = (dpo_example_cost){.tokens = 30, .rows = 90, .pairs = 1.0};
     options.cost_of_token = 1.0;
     options.cost_of_row = 0.0;
     options.cost_of_pair = 0.0;
@@ -499,6 +582,8 @@ int main(void)
         UNIT_TEST(every_epoch_takes_every_example_once),
         UNIT_TEST(micro_batches_hold_the_examples_of_the_global_batch),
         UNIT_TEST(a_micro_batch_keeps_the_budget_or_is_one_example),
+        UNIT_TEST(examples_of_a_prompt_stay_together),
+        UNIT_TEST(one_prompt_is_work_for_all_ranks),
         UNIT_TEST(few_micro_batches_are_needed),
         UNIT_TEST(two_plans_of_the_same_options_agree_whatever_ran_before),
         UNIT_TEST(the_order_depends_on_seed_and_epoch_only),

@@ -33,6 +33,9 @@ dpo_digest dpo_digest_join(dpo_digest a, dpo_digest b);
 /** Whether two digests are the same. \local */
 bool dpo_digest_equal(dpo_digest a, dpo_digest b);
 
+/** An order of digests: < 0 if a comes before b, 0 if they are the same, > 0 otherwise. \local */
+int dpo_digest_compare(dpo_digest a, dpo_digest b);
+
 /** Writes a digest as 32 hexadecimal digits, high half first, and a zero. \local */
 void dpo_digest_to_hex(dpo_digest digest, char hex[DPO_DIGEST_HEX_BYTES]);
 

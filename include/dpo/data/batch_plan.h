@@ -9,8 +9,9 @@
  *
  * The order of an epoch is a permutation that depends on seed and epoch only (or the file's order).
  * Global batch k of an epoch is slice [k B, min((k + 1) B, n)) of it; the last one may be short.
- * Its examples are dealt to shards so that they cost the same, the most expensive first, each to the
- * shard with the least to do (Graham 1969); then the shard with most gives examples away, or exchanges
+ * Examples of it with the same prompt stay together, as many as a micro-batch has room for and as leave every shard
+ * something to do. They, and the others, are dealt to shards so that these cost the same, the most expensive first,
+ * each to the shard with the least to do (Graham 1969); then the shard with most gives some away, or exchanges
  * them for cheaper ones, as long as that lowers its load. Those of a shard are packed into micro-batches under a
  * budget of tokens and rows, the longest first, each into the first that has room. An example longer
  * than the budget is alone in its micro-batch. With k shards a rank, rank r has shards [r k, (r + 1) k).
@@ -22,14 +23,21 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "dpo/base/digest.h"
 #include "dpo/base/status.h"
 
 /** What an example asks of the machine. */
 typedef struct {
-    int64_t tokens; /**< > 0, tokens in a micro-batch (a shared prompt once): linear layers */
-    int64_t rows;   /**< >= 0, rows that meet the vocabulary */
-    double pairs;   /**< >= 0, visible (query, key) pairs: attention */
+    int64_t tokens;    /**< > 0, tokens in a micro-batch (a shared prompt once): linear layers */
+    int64_t rows;      /**< >= 0, rows that meet the vocabulary */
+    double pairs;      /**< >= 0, visible (query, key) pairs: attention */
+    dpo_digest prompt; /**< of its one prompt; zero if nothing is shared with other examples */
+    int64_t prompt_tokens; /**< of tokens, what examples of that prompt share in a micro-batch */
+    double prompt_pairs;   /**< of pairs, likewise */
 } dpo_example_cost;
+
+/** Whether two examples have their prompt in common and share it in a micro-batch. \local */
+bool dpo_example_shares_prompt(const dpo_example_cost *a, const dpo_example_cost *b);
 
 /** Everything that fixes all plans. */
 typedef struct {

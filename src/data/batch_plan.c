@@ -323,7 +323,7 @@ void dpo_batch_plan_run(dpo_batch_plan *plan, int64_t step)
     order_epoch(plan, step / steps_per_epoch);
     take_batch(plan, step % steps_per_epoch);
     make_bundles(plan);
-    deal_bundles(plan->n_bundles, plan->bundles, plan->n_shards, plan->load);
+    deal_run(&(deal){plan->n_bundles, plan->bundles, plan->n_shards, plan->load});
     pack_micro_batches(plan);
     unwrap(plan);
     lay_out(plan);

@@ -12,14 +12,6 @@ static int by_falling_cost(const void *a, const void *b)
     return order != 0 ? order : (x->number > y->number) - (x->number < y->number);
 }
 
-/* A deal under way. */
-typedef struct {
-    int64_t n;
-    bundle *bundles;
-    int n_shards;
-    double *load;
-} deal;
-
 static int least_loaded(const deal *d)
 {
     int least = 0;
@@ -39,7 +31,7 @@ static int most_loaded(const deal *d)
 }
 
 /* The most expensive first, each to the shard with the least to do. */
-static void deal_in_turn(deal *d)
+static void deal_in_turn(const deal *d)
 {
     for (int s = 0; s < d->n_shards; s++)
         d->load[s] = 0.0;
@@ -91,7 +83,7 @@ static exchange find_exchange(const deal *d, int from)
  * Evens out what dealing leaves, which is much if shards have few bundles. Each exchange lowers the load of
  * a most loaded shard; it ends when none does or when nobody would notice.
  */
-static void even_out(deal *d)
+static void even_out(const deal *d)
 {
     const double unnoticed = 1.001;
     double mean = 0.0;
@@ -112,10 +104,8 @@ static void even_out(deal *d)
     }
 }
 
-void deal_bundles(int64_t n, bundle *bundles, int n_shards, double *load)
+void deal_run(const deal *d)
 {
-    deal d = {n, bundles, n_shards, load};
-
-    deal_in_turn(&d);
-    even_out(&d);
+    deal_in_turn(d);
+    even_out(d);
 }

@@ -17,10 +17,15 @@ typedef struct {
     int64_t micro_batch; /* of the shard */
 } bundle;
 
-/*
- * Gives bundles to shards so that these cost the same; load [n_shards] is what they then cost. The order of the
- * bundles changes.
- */
-void deal_bundles(int64_t n, bundle *bundles, int n_shards, double *load);
+/* What is dealt to whom; all borrowed. */
+typedef struct {
+    int64_t n;
+    bundle *bundles; /* [n] */
+    int n_shards;
+    double *load; /* [n_shards] cost of each */
+} deal;
+
+/* Gives bundles to shards so that these cost the same. The order of the bundles changes. */
+void deal_run(const deal *d);
 
 #endif

@@ -116,7 +116,9 @@ static void choose_threads(const dpo_grid *grid)
 {
     dpo_binding binding = dpo_binding_of(grid);
 
-    if (getenv("OMP_NUM_THREADS") == NULL) dpo_engine_set_threads(dpo_binding_threads(&binding));
+    bool is_given = getenv("OMP_NUM_THREADS") != NULL;
+
+    dpo_engine_set_threads(is_given ? dpo_engine_n_threads() : dpo_binding_threads(&binding));
 }
 
 int main(int argc, char **argv)

@@ -131,5 +131,8 @@ int dpo_engine_n_threads(void)
 
 void dpo_engine_set_threads(int n_threads)
 {
-    omp_set_num_threads(n_threads);
+    int limit = omp_get_thread_limit();
+
+    omp_set_dynamic(0);
+    omp_set_num_threads(n_threads < limit ? n_threads : limit);
 }

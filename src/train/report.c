@@ -83,6 +83,7 @@ static dpo_status put_step(const dpo_report *report, const dpo_checkpoint_state 
     DPO_TRY(dpo_json_put_number(record, "time/comm_s", numbers->comm_s));
     DPO_TRY(dpo_json_put_number(record, "tokens_per_s", numbers->n_tokens / numbers->step_s));
     DPO_TRY(dpo_json_put_number(record, "pairs_per_s", n_edges / numbers->step_s));
+    DPO_TRY(dpo_json_put_number(record, "flops", numbers->flops));
     if (report->peak_flops_per_s > 0.0)
         DPO_TRY(dpo_json_put_number(record, "mfu", mfu_of(report, numbers)));
     return dpo_json_put_number(record, "rss_bytes", numbers->rss_bytes);

@@ -31,6 +31,12 @@ for n in 1 4; do
     same_losses a "ranks$n"
 done
 
+fact "any way to have fewer threads gives the same losses"
+for setting in OMP_THREAD_LIMIT=1 OMP_DYNAMIC=true OMP_NUM_THREADS=1; do
+    env OMP_NUM_THREADS=3 "$setting" "$MPIDPO" train "${options[@]}" --out "$setting" --quiet
+    same_losses a "$setting"
+done
+
 fact "a second run with another beta reuses data and reference"
 ranks 2 train "${options[@]}" --out b --set objective.beta=0.3 --set reference.cache=a/reference.h5 2>log
 assert_contains log 'a/reference.h5'

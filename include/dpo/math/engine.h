@@ -46,7 +46,12 @@ bool dpo_engine_multiplies_bf16(void);
 /** OpenMP threads of this rank, > 0. \local */
 int dpo_engine_n_threads(void);
 
-/** Sets the number of OpenMP threads of this rank, > 0; before any plan is made. \local */
+/**
+ * Sets the number of OpenMP threads of this rank, > 0, as far as OMP_THREAD_LIMIT allows; before any plan is made.
+ * From then on every parallel region has as many (no OMP_DYNAMIC): products of oneDNN that get fewer threads than
+ * there may be are wrong.
+ * \local
+ */
 void dpo_engine_set_threads(int n_threads);
 
 #endif

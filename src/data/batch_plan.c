@@ -219,6 +219,22 @@ static double mean_load(const dpo_batch_plan *plan)
     return sum / plan->n_shards;
 }
 
+/* Joins an item to the last bundle, if that then has room in a micro-batch and does not cost more than `most`. */
+static bool join(dpo_batch_plan *plan, const bundle *own, const bundle *saved, double most)
+{
+    bundle *last = &plan->bundles[plan->n_bundles - 1];
+    int64_t tokens = last->tokens + own->tokens - saved->tokens, rows = last->rows + own->rows;
+    double cost = last->cost + own->cost - saved->cost;
+
+    if (tokens > plan->options.budget_tokens || rows > plan->options.budget_rows || cost > most)
+        return false;
+    last->items.end++;
+    last->tokens = tokens;
+    last->rows = rows;
+    last->cost = cost;
+    return true;
+}
+
 /*
  * Puts examples together that have a prompt in common, as long as a micro-batch has room for them and they are no more
  * than a shard's part of the work, a prompt of their own added: a batch of one prompt is work for all shards.
@@ -230,20 +246,10 @@ static void make_bundles(dpo_batch_plan *plan)
 
     plan->n_bundles = 0;
     for (int64_t i = 0; i < plan->n_batch; i++) {
-        bundle own = wrap(plan, i), saved = saving(plan, i),
-               *last = plan->bundles + plan->n_bundles - 1;
+        bundle own = wrap(plan, i), saved = saving(plan, i);
 
-        if (saved.tokens > 0 &&
-            last->tokens + own.tokens - saved.tokens <= plan->options.budget_tokens &&
-            last->rows + own.rows <= plan->options.budget_rows &&
-            last->cost + own.cost <= mean + 2.0 * saved.cost) {
-            last->items.end++;
-            last->tokens += own.tokens - saved.tokens;
-            last->rows += own.rows;
-            last->cost += own.cost - saved.cost;
-        } else {
+        if (saved.tokens == 0 || !join(plan, &own, &saved, mean + saved.cost))
             plan->bundles[plan->n_bundles++] = own;
-        }
     }
 }
 

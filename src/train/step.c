@@ -17,8 +17,8 @@
 typedef struct {
     double n_not_finite, n_stops, rss_bytes, best_flops_per_s; /* of every rank */
     dpo_noise_sums noise;
-    double loss, reference_loss, n_tokens,
-        flops; /* from here on the same on tensor-parallel ranks */
+    double loss; /* from here on the same on tensor-parallel ranks */
+    double reference_loss, n_tokens, flops;
     dpo_metric_sums metrics;
 } step_sums;
 
